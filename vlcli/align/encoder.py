@@ -1,0 +1,66 @@
+"""What an encoder is: a torch module from the inputs of one modality to pooled and token embeddings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class Encoded:
+    """The output of an encoder.
+
+    Attributes:
+        pooled: one vector per item `[B, D]`, not normalised.
+        tokens: a vector per token, patch or frame `[B, T, D_tokens]`, or None when the encoder has none.
+        mask: `[B, T]`, true where a token is real; None when all are.
+    """
+
+    pooled: Tensor
+    tokens: Tensor | None = None
+    mask: Tensor | None = None
+
+
+class Encoder(nn.Module):
+    """Base of all encoders.
+
+    A subclass sets `modality` and `dim` (width of `pooled`), and implements `preprocess` and `forward`.
+    Preprocessing runs on the CPU in loader threads; `forward` gets the collated batch on the module's device.
+    """
+
+    modality: str
+    dim: int
+
+    def preprocess(self, item: Any) -> dict[str, Tensor]:
+        """One loaded item (the modality's canonical form) to the tensors of one item, without a batch axis."""
+        raise NotImplementedError
+
+    def forward(self, inputs: dict[str, Tensor]) -> Encoded:
+        """A collated batch to `Encoded`."""
+        raise NotImplementedError
+
+    def length(self, inputs: dict[str, Tensor]) -> int:
+        """Cost of one preprocessed item, for batches of equal cost (tokens, frames); 1 for items of a fixed size."""
+        return 1
+
+    def reference(self) -> dict[str, str] | None:
+        """Where the untouched weights come from, `{"source": …, "sha256": …}`, or None when only a copy will do.
+
+        A space that holds an unchanged encoder with a reference saves the reference instead of the weights.
+        """
+        return None
+
+    def save_assets(self, folder: Path) -> None:
+        """Write what `preprocess` needs beside the weights (a tokenizer, a vocabulary); by default nothing."""
+
+    def load_assets(self, folder: Path) -> None:
+        """Read what `save_assets` wrote."""
+
+
+def to_device(inputs: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Move a batch's tensors to a device."""
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}

@@ -1,0 +1,1 @@
+"""Measuring spaces: retrieval, zero-shot, probes, statistics."""

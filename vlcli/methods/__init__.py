@@ -1,0 +1,1 @@
+"""Methods that belong to no modality, registered by the built-in plugin."""

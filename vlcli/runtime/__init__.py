@@ -1,0 +1,1 @@
+"""What every room stands on: device, seed, precision, offline, atomic files, paths, progress."""

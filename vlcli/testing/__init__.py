@@ -1,0 +1,1 @@
+"""Contract checks and tiny fixtures that the tests of plugins call."""

@@ -1,0 +1,1 @@
+"""Training: loop, stages, checkpoints, logging."""
