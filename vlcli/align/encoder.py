@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -39,9 +41,20 @@ class Encoder(nn.Module):
         """One loaded item (the modality's canonical form) to the tensors of one item, without a batch axis."""
         raise NotImplementedError
 
+    def preprocess_many(self, items: Sequence[Any]) -> list[dict[str, Tensor]]:
+        """`preprocess` of several items at once, where that is faster (tokenizers); the results must be the same."""
+        return [self.preprocess(item) for item in items]
+
     def forward(self, inputs: dict[str, Tensor]) -> Encoded:
         """A collated batch to `Encoded`."""
         raise NotImplementedError
+
+    def fit(self, items: list[Any]) -> None:
+        """Learn what preprocessing needs from the training items (a vocabulary); nothing by default."""
+
+    def augment(self, item: Any, rng: random.Random) -> Any:
+        """A random variation of a loaded item, drawn with `rng` alone; the item itself by default."""
+        return item
 
     def length(self, inputs: dict[str, Tensor]) -> int:
         """Cost of one preprocessed item, for batches of equal cost (tokens, frames); 1 for items of a fixed size."""
@@ -59,6 +72,16 @@ class Encoder(nn.Module):
 
     def load_assets(self, folder: Path) -> None:
         """Read what `save_assets` wrote."""
+
+    @classmethod
+    def restore(cls, folder: Path, **options: Any) -> Self:
+        """An encoder of the same structure from what `save_assets` wrote; its weights are loaded afterwards.
+
+        Override it where constructing with `options` would read pretrained weights that are replaced at once.
+        """
+        encoder = cls(**options)
+        encoder.load_assets(folder)
+        return encoder
 
 
 def to_device(inputs: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
