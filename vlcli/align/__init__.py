@@ -1,5 +1,8 @@
 """The shared alignment core: encoders, projection heads, spaces, objectives."""
 
 from vlcli.align.encoder import Encoded, Encoder
+from vlcli.align.load import load_space
+from vlcli.align.projection import build_head
+from vlcli.align.space import Space, Tower
 
-__all__ = ["Encoded", "Encoder"]
+__all__ = ["Encoded", "Encoder", "Space", "Tower", "build_head", "load_space"]
