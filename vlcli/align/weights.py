@@ -17,7 +17,7 @@ from vlcli.errors import VlcliError
 def tensor_bytes(tensor: Tensor) -> memoryview:
     """The raw little-endian bytes of a tensor, copied to the CPU when it is elsewhere."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else memoryview(b"")
+    return memoryview(flat.view(torch.uint8).numpy().data) if flat.numel() else memoryview(b"")
 
 
 def weights_sha256(tensors: Mapping[str, Tensor]) -> str:

@@ -1,1 +1,93 @@
-"""Registration."""
+"""Registration of the images plugin: what it offers, named lazily."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vlcli.api import DatasetSpec, EncoderSpec, HealthCheckSpec, ModalitySpec, RecipeFolderSpec, SpaceSpec, hookimpl
+
+EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic",
+              ".heif")  # fmt: skip
+
+
+@hookimpl
+def vlcli_modalities() -> Iterator[ModalitySpec]:
+    """Pictures in files."""
+    yield ModalitySpec(
+        name="images",
+        summary="Pictures: JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF (HEIC where Pillow has a plugin for it).",
+        target="vlcli_images.modality:ImagesModality",
+        extensions=EXTENSIONS,
+    )
+
+
+@hookimpl
+def vlcli_datasets() -> Iterator[DatasetSpec]:
+    """Data sets that installed packages hold, and a loader for COCO's format."""
+    yield DatasetSpec(
+        name="emoji",
+        summary="1,914 emoji drawings (72 px) with names in 14 languages; 300 held out for testing.",
+        target="vlcli_images.emoji_data:EmojiDataset",
+        options="vlcli_images.options:EmojiOptions",
+        modalities=("images",),
+        license="CC-BY-4.0",
+    )
+    yield DatasetSpec(
+        name="samples",
+        summary="20 photographs from scikit-image and scikit-learn with captions and labels.",
+        target="vlcli_images.sample_data:SamplesDataset",
+        options="vlcli_images.options:SamplesOptions",
+        modalities=("images",),
+    )
+    yield DatasetSpec(
+        name="coco-captions",
+        summary="A folder in the format of COCO captions: a JSON file and a folder of pictures (option path).",
+        target="vlcli.data.coco:CocoCaptions",
+        options="vlcli_images.options:CocoOptions",
+        modalities=("images",),
+    )
+
+
+@hookimpl
+def vlcli_health_checks() -> Iterator[HealthCheckSpec]:
+    """Reading pictures works, and the data sets are on disk."""
+    yield HealthCheckSpec(name="formats", summary="Pillow decodes pictures.", target="vlcli_images.health:check_formats")
+    yield HealthCheckSpec(name="emoji", summary="The emoji are installed.", target="vlcli_images.health:check_emoji")
+
+
+@hookimpl
+def vlcli_recipes() -> Iterator[RecipeFolderSpec]:
+    """The plugin's recipes."""
+    yield RecipeFolderSpec(package="vlcli_images", folder="recipes")
+
+
+@hookimpl
+def vlcli_encoders() -> Iterator[EncoderSpec]:
+    yield EncoderSpec(
+        name="efficientnet-lite0",
+        summary="EfficientNet-Lite0 trained on ImageNet-1k, 1,280 numbers, 7 x 7 tokens, offline",
+        target="vlcli_images.encoders:ImageNetEncoder",
+        options="vlcli_images.encoder_options:ImageNetOptions",
+        license="Apache-2.0",
+        modality="images",
+    )
+    yield EncoderSpec(
+        name="starter",
+        summary="image side of the starter space, 384 numbers, offline",
+        target="vlcli_images.encoders:StarterImage",
+        options="vlcli_images.encoder_options:StarterOptions",
+        license="Apache-2.0",
+        modality="images",
+    )
+
+
+@hookimpl
+def vlcli_spaces() -> Iterator[SpaceSpec]:
+    yield SpaceSpec(
+        name="starter",
+        summary="pictures and English sentences in one space, offline, no training needed",
+        target="vlcli_images.spaces:starter",
+        options="vlcli_images.encoder_options:StarterOptions",
+        license="Apache-2.0",
+        modalities=("images", "text"),
+    )
