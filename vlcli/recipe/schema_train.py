@@ -39,7 +39,7 @@ class Data(Section):
     use: Name
     options: Table = Field(default_factory=dict)
     train: Name = "train"
-    validation: str = "validation"
+    validation: str = "val"
     test: str = "test"
     limit: Positive | None = None
     filters: Filters = ()
@@ -130,6 +130,9 @@ class Train(Section):
         precision: of the computation; weights stay in fp32.
         ema: decay of the moving average of the weights that is saved instead of them.
         cache_features: keep the outputs of frozen encoders on disk.
+        views: with cached features, how many views of each item: the plain one and `views - 1` augmented ones.
+        augment: let encoders vary what is not cached, anew in every epoch.
+        keep_inputs: hold preprocessed inputs in memory (small data, without `augment`).
         eval_every, checkpoint_every, log_every: steps; evaluation and checkpoints also come at the end.
         grad_clip: largest norm of the gradient; 0: no clipping.
     """
@@ -141,6 +144,9 @@ class Train(Section):
     precision: Literal["fp32", "bf16"] = "fp32"
     ema: Share | None = None
     cache_features: bool = True
+    views: Positive = 1
+    augment: bool = False
+    keep_inputs: bool = False
     eval_every: Positive | None = None
     checkpoint_every: Positive = 500
     log_every: Positive = 10

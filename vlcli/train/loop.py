@@ -247,7 +247,7 @@ class Trainer:
         """The norm of the gradients, after refusing what is not finite and clipping where that is asked for.
 
         Raises:
-            VlcliError: T301 naming the step and the batch when a loss or a gradient is NaN or infinite.
+            VlcliError: T401 naming the step and the batch when a loss or a gradient is NaN or infinite.
         """
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         limit = self.settings.grad_clip or float("inf")
@@ -256,7 +256,7 @@ class Trainer:
         if bad or norm != norm or norm == float("inf"):
             what = f"the loss '{bad[0]}' is {losses[bad[0]]}" if bad else f"the gradient's norm is {norm}"
             names = ", ".join(example.id for example in batch.examples[:4])
-            raise VlcliError("T301", f"step {self.global_step}", f"{what}; the batch holds {names} … "
+            raise VlcliError("T401", f"step {self.global_step}", f"{what}; the batch holds {names} … "
                              f"({len(batch)} examples)",
                              "lower optim.lr, set train.grad_clip, or look at these examples")  # fmt: skip
         return norm

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from vlcli.train.batches import Batch
 
 
+Evaluate = Callable[[str, str, "dict[str, Any] | None"], dict[str, float]]
+
+
 @dataclass(frozen=True)
 class Stage:
     """A part of a training run.
@@ -148,6 +151,14 @@ class Method(nn.Module):
 
     def after_step(self, state: StepState) -> None:
         """Called after each optimizer step (clamps, queues)."""
+
+    def evaluate(self, evaluate: Evaluate) -> dict[str, float]:
+        """Final metrics; by default retrieval on the test split.
+
+        Args:
+            evaluate: `(split, prefix, data options that differ) -> metrics`, of the space that `result_space` gives.
+        """
+        return evaluate("test", "test", None)
 
     def result_space(self) -> Space | None:
         """The space that the run saves, or None when the method makes something else."""

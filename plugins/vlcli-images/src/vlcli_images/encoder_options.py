@@ -22,3 +22,13 @@ class StarterOptions(BaseModel):
     """Options of `images/starter`: none."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class SmallCNNOptions(BaseModel):
+    """Options of `images/small-cnn`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    side: Annotated[int, Field(ge=16, le=512, multiple_of=8, description="Pictures become squares of this side.")] = 32
+    width: Annotated[int, Field(ge=8, le=1024, multiple_of=8, description="Channels of the first layer.")] = 32
+    dim: Annotated[int, Field(ge=8, le=4096, description="Width of the pooled vector.")] = 128

@@ -40,6 +40,14 @@ def vlcli_datasets() -> Iterator[DatasetSpec]:
         modalities=("images",),
     )
     yield DatasetSpec(
+        name="shapes",
+        summary="A procedural world: one of 432 shapes on a 32 px picture, with a caption; unseen combinations to test.",
+        target="vlcli_images.shapes:ShapesDataset",
+        options="vlcli_images.options:ShapesOptions",
+        modalities=("images",),
+        license="Apache-2.0",
+    )
+    yield DatasetSpec(
         name="coco-captions",
         summary="A folder in the format of COCO captions: a JSON file and a folder of pictures (option path).",
         target="vlcli.data.coco:CocoCaptions",
@@ -51,43 +59,7 @@ def vlcli_datasets() -> Iterator[DatasetSpec]:
 @hookimpl
 def vlcli_health_checks() -> Iterator[HealthCheckSpec]:
     """Reading pictures works, and the data sets are on disk."""
-    yield HealthCheckSpec(name="formats", summary="Pillow decodes pictures.", target="vlcli_images.health:check_formats")
+    yield HealthCheckSpec(
+        name="formats", summary="Pillow decodes pictures.", target="vlcli_images.health:check_formats"
+    )
     yield HealthCheckSpec(name="emoji", summary="The emoji are installed.", target="vlcli_images.health:check_emoji")
-
-
-@hookimpl
-def vlcli_recipes() -> Iterator[RecipeFolderSpec]:
-    """The plugin's recipes."""
-    yield RecipeFolderSpec(package="vlcli_images", folder="recipes")
-
-
-@hookimpl
-def vlcli_encoders() -> Iterator[EncoderSpec]:
-    yield EncoderSpec(
-        name="efficientnet-lite0",
-        summary="EfficientNet-Lite0 trained on ImageNet-1k, 1,280 numbers, 7 x 7 tokens, offline",
-        target="vlcli_images.encoders:ImageNetEncoder",
-        options="vlcli_images.encoder_options:ImageNetOptions",
-        license="Apache-2.0",
-        modality="images",
-    )
-    yield EncoderSpec(
-        name="starter",
-        summary="image side of the starter space, 384 numbers, offline",
-        target="vlcli_images.encoders:StarterImage",
-        options="vlcli_images.encoder_options:StarterOptions",
-        license="Apache-2.0",
-        modality="images",
-    )
-
-
-@hookimpl
-def vlcli_spaces() -> Iterator[SpaceSpec]:
-    yield SpaceSpec(
-        name="starter",
-        summary="pictures and English sentences in one space, offline, no training needed",
-        target="vlcli_images.spaces:starter",
-        options="vlcli_images.encoder_options:StarterOptions",
-        license="Apache-2.0",
-        modalities=("images", "text"),
-    )

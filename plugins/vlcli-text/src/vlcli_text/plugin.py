@@ -27,6 +27,13 @@ def vlcli_encoders() -> Iterator[EncoderSpec]:
         license="Apache-2.0",
         modality="text",
     )
+    yield EncoderSpec(
+        name="small-gru",
+        summary="a small recurrent tower with a word vocabulary, to train from scratch",
+        target="vlcli_text.small_gru:SmallGRU",
+        options="vlcli_text.options:SmallGRUOptions",
+        modality="text",
+    )
 
 
 @hookimpl

@@ -1,0 +1,360 @@
+"""From a recipe to a trained space: data, towers, method, loop, metrics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from vlcli.align.projection import build_head
+from vlcli.align.space import Space, Tower
+from vlcli.data.dataset import Example
+from vlcli.data.datasets import open_dataset
+from vlcli.errors import VlcliError
+from vlcli.evaluate.run import evaluate_space
+from vlcli.runtime.device import resolve_device, seed_everything, set_threads
+from vlcli.runtime.paths import cache_dir
+from vlcli.train.batches import PairLoader, examples_of, load_modality
+from vlcli.train.frozen import FeatureBank, build_bank
+from vlcli.train.loop import LoopSettings, Trainer
+from vlcli.train.method import Method, Setup, Stage, freeze, is_frozen
+
+if TYPE_CHECKING:
+    from vlcli.api import Source
+    from vlcli.recipe.schema import Recipe
+    from vlcli.recipe.schema_train import Tower as TowerSection
+    from vlcli.registry import Registry
+
+Log = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Training:
+    """What `run_training` leaves behind.
+
+    Attributes:
+        metrics: flat, `test/t2i/recall@10` and the like.
+        method: the trained method.
+        space_folder: where the space was saved, or None.
+    """
+
+    metrics: dict[str, float]
+    method: Method
+    space_folder: Path | None
+
+
+def run_training(
+    recipe: Recipe,
+    folder: Path,
+    registry: Registry,
+    *,
+    recipe_hash: str,
+    resume: bool = False,
+    log: Log | None = None,
+    quiet: bool = False,
+) -> Training:
+    """Train what a recipe describes and save the space in `folder/space`.
+
+    Args:
+        recipe: resolved and checked.
+        folder: the run's folder; checkpoints go to `folder/checkpoints`.
+        recipe_hash: a checkpoint of another recipe is refused.
+        resume: continue from the newest checkpoint.
+        log: takes one flat record per event.
+
+    Raises:
+        VlcliError: T codes for what can not train, X codes for device and memory.
+    """
+    if recipe.train is None or recipe.data is None:
+        missing = "train" if recipe.train is None else "data"
+        raise VlcliError("R120", f"[{missing}]", "a recipe that trains needs this table", "add it")
+    log = log or (lambda record: None)
+    set_threads(recipe.threads)
+    device = resolve_device(recipe.device)
+    seed_everything(recipe.seed)
+    accelerator = make_accelerator(device, recipe.train.precision)
+    data = TrainingData(recipe, registry)
+    space = build_space(recipe, registry, data)
+    method = build_method(recipe, registry)
+    stages = [stage_from(section) for section in recipe.stages]
+    if stages:
+        method.stages = lambda: stages  # type: ignore[method-assign]
+    setup = Setup(space, registry, recipe.seed, total_steps(recipe, len(data.examples("train"))), data.captions)
+    method.build(setup)
+    if recipe.train.lora is not None:
+        from vlcli.train.lora import add_adapters
+
+        add_adapters(method, recipe.train.lora)
+    method.to(accelerator.device)
+    loaders = build_loaders(method, recipe, registry, data, space, accelerator, quiet=quiet)
+    trainer = Trainer(
+        method,
+        loaders,
+        loop_settings(recipe, setup.total_steps, recipe_hash, quiet),
+        accelerator,
+        folder / "checkpoints",
+        log,
+        lambda: validation_metrics(method, registry, data),
+    )
+    trainer.train(resume)
+    method.eval()
+    metrics: dict[str, float] = {}
+    space_folder = None
+    with trainer.averaged():
+        if accelerator.is_main_process:
+            metrics = final_metrics(method, registry, data)
+            result = method.result_space()
+            if result is not None:
+                space_folder = folder / "space"
+                result.save(space_folder)
+    log({"event": "trained", "step": trainer.global_step} | metrics)
+    return Training(metrics, method, space_folder)
+
+
+def make_accelerator(device: torch.device, precision: str) -> Accelerator:
+    """An accelerator for this device and precision.
+
+    Accelerate keeps one state per process; a run with other settings in the same process (the arms of a claim) needs
+    a fresh one, unless processes are connected.
+    """
+    if AcceleratorState._shared_state and not torch.distributed.is_initialized():
+        AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
+
+
+class TrainingData:
+    """The recipe's data set, opened once for every set of options that a stage or an evaluation asks for."""
+
+    def __init__(self, recipe: Recipe, registry: Registry) -> None:
+        assert recipe.data is not None
+        self.section = recipe.data
+        self.registry = registry
+        self.opened: dict[str, list[Example]] = {}
+
+    def examples(self, split: str, overrides: dict[str, Any] | None = None) -> list[Example]:
+        """Examples of `train`, `validation` or `test` as the recipe names them; empty when the recipe leaves it out."""
+        name = getattr(self.section, split)
+        if not name:
+            return []
+        options = self.section.options | (overrides or {})
+        key = json.dumps([split, options], sort_keys=True, default=str)
+        if key not in self.opened:
+            dataset = open_dataset(self.section.use, self.registry, options)
+            examples = examples_of(dataset, name)
+            if split == "train":
+                for component in self.section.filters:
+                    keep = self.registry.build("filter", component.use, component.options)
+                    examples = [example for example in examples if keep(example)]
+            self.opened[key] = examples[: self.section.limit] if self.section.limit else examples
+        return self.opened[key]
+
+    def captions(self) -> list[str]:
+        """All captions of the training split, without repetition, sorted."""
+        return sorted({caption for example in self.examples("train") for caption in example.captions})
+
+
+def build_space(recipe: Recipe, registry: Registry, data: TrainingData) -> Space | None:
+    """The towers of a recipe as an untrained space; None without any."""
+    if not recipe.towers:
+        return None
+    towers = {name: build_tower(name, section, registry, data) for name, section in recipe.towers.items()}
+    return Space(recipe.name, towers)
+
+
+def build_tower(modality: str, section: TowerSection, registry: Registry, data: TrainingData) -> Tower:
+    """An encoder with its head; what the recipe does not train is frozen for good.
+
+    Raises:
+        VlcliError: T109 when the encoder is of another modality.
+    """
+    entry = registry.find("encoder", section.use)
+    if entry.spec.modality != modality:
+        what = f"'{section.use}' is an encoder of {entry.spec.modality}, not of {modality}"
+        raise VlcliError("T109", f"towers.{modality}.use", what, f"put it under [towers.{entry.spec.modality}]")
+    options = registry.check_options(entry, section.options)
+    encoder = registry.load(entry)(**options)
+    if modality == "text":
+        encoder.fit(data.captions())
+    # A head of width 0 in the recipe takes the encoder's own width.
+    head = build_head(section.head.spec(), encoder.dim)
+    tower = Tower(encoder, head, entry.name, options)
+    freeze(encoder, section.trainable)
+    return tower
+
+
+def build_method(recipe: Recipe, registry: Registry) -> Method:
+    """The recipe's method; an `[objective]` alone means `core/contrastive` with it."""
+    if recipe.method is not None:
+        method = registry.build("method", recipe.method.use, recipe.method.options)
+        name = recipe.method.use
+    else:
+        assert recipe.objective is not None
+        options = {"objective": recipe.objective.use, "objective_options": recipe.objective.options}
+        name = "core/contrastive"
+        method = registry.build("method", name, options)
+    if not isinstance(method, Method):
+        raise VlcliError("P208", name, "its target does not give a vlcli.train.Method", "run `vlcli plugins doctor`")
+    return method
+
+
+def stage_from(section: Any) -> Stage:
+    """A recipe's `[[stages]]` entry as the loop's stage."""
+    return Stage(section.name, section.trainable, section.frozen, section.share, section.data, section.lr_scale)
+
+
+def total_steps(recipe: Recipe, examples: int) -> int:
+    """Steps of the run, from `train.steps` or `train.epochs`.
+
+    Raises:
+        VlcliError: T110 when neither or both are given, T111 when a contrastive batch would hold one example.
+    """
+    train = recipe.train
+    assert train is not None
+    if (train.steps is None) == (train.epochs is None):
+        raise VlcliError("T110", "[train]", "needs either steps or epochs", "give one of the two")
+    batch = min(train.batch_size, examples)
+    if batch < 2:
+        what = f"a batch of {batch} has nothing to contrast with"
+        raise VlcliError("T111", "train.batch_size", what, "use a batch_size of 2 or more, and more examples")
+    if train.steps is not None:
+        return train.steps
+    assert train.epochs is not None
+    return max(1, round(train.epochs * max(1, examples // batch)))
+
+
+def build_loaders(
+    method: Method,
+    recipe: Recipe,
+    registry: Registry,
+    data: TrainingData,
+    space: Space | None,
+    accelerator: Accelerator,
+    *,
+    quiet: bool,
+) -> list[PairLoader]:
+    """One loader per stage."""
+    train = recipe.train
+    assert train is not None
+    result = method.result_space() or space
+    if result is None:
+        raise VlcliError("T101", "method", "gives no space to load batches for", "add [towers.…] to the recipe")
+    loaders = []
+    for stage in method.stages():
+        examples = data.examples("train", dict(stage.data))
+        views = train.views if train.cache_features else 1
+        banks = {}
+        if train.cache_features:
+            banks = frozen_banks(result, examples, registry, views, accelerator.device, quiet=quiet)
+        loaders.append(
+            PairLoader(
+                examples,
+                result,
+                registry,
+                batch_size=train.batch_size,
+                seed=recipe.seed,
+                views=views,
+                banks=banks,
+                augment=train.augment,
+                keep_inputs=train.keep_inputs,
+                rank=accelerator.process_index,
+                world_size=accelerator.num_processes,
+            )
+        )
+    return loaders
+
+
+def frozen_banks(
+    space: Space, examples: list[Example], registry: Registry, views: int, device: torch.device, *, quiet: bool
+) -> dict[str, FeatureBank]:
+    """A bank for every tower whose encoder is frozen."""
+    from vlcli.api import Source
+
+    banks = {}
+    for name in space.towers:
+        tower = space.tower(name)
+        if not is_frozen(tower.encoder):
+            continue
+        sources: list[Source]
+        if name == "text":
+            captions = sorted({caption for example in examples for caption in example.captions})
+            sources = [Source(id=caption, value=caption) for caption in captions]
+        else:
+            sources = [example.sources[name] for example in examples if name in example.sources]
+        banks[name] = build_bank(
+            tower,
+            load_modality(registry, name),
+            sources,
+            views=1 if name == "text" else views,
+            folder=cache_dir("features"),
+            device=device,
+            progress=not quiet,
+        )
+    return banks
+
+
+def loop_settings(recipe: Recipe, steps: int, recipe_hash: str, quiet: bool) -> LoopSettings:
+    """The loop's settings from `[optim]`, `[schedule]` and `[train]`."""
+    optim, schedule, train = recipe.optim, recipe.schedule, recipe.train
+    assert train is not None
+    given = {"betas": optim.betas, "eps": optim.eps, "momentum": optim.momentum}
+    groups = {name: group.model_dump(exclude_none=True) for name, group in optim.groups.items()}
+    return LoopSettings(
+        total_steps=steps,
+        optimizer=optim.use,
+        lr=optim.lr,
+        weight_decay=optim.weight_decay,
+        optimizer_options={key: value for key, value in given.items() if value is not None},
+        groups=groups,
+        schedule=schedule.use,
+        warmup=schedule.warmup,
+        final_factor=schedule.final,
+        micro_batch=0 if train.micro_batch == "auto" else train.micro_batch,
+        grad_clip=train.grad_clip or 0.0,
+        ema=train.ema or 0.0,
+        seed=recipe.seed,
+        checkpoint_every=train.checkpoint_every,
+        evaluate_every=train.eval_every or 0,
+        log_every=train.log_every,
+        recipe_hash=recipe_hash,
+        quiet=quiet,
+    )
+
+
+def validation_metrics(method: Method, registry: Registry, data: TrainingData) -> dict[str, float]:
+    """Retrieval on the validation split, for the curve; empty without one."""
+    space = method.result_space()
+    examples = data.examples("validation") if space is not None else []
+    return retrieval(space, examples, registry, "validation") if space is not None and examples else {}
+
+
+def final_metrics(method: Method, registry: Registry, data: TrainingData) -> dict[str, float]:
+    """The method's own test metrics."""
+
+    def evaluate(split: str, prefix: str, overrides: dict[str, Any] | None = None) -> dict[str, float]:
+        space = method.result_space()
+        examples = data.examples(split, overrides)
+        return retrieval(space, examples, registry, prefix) if space is not None and examples else {}
+
+    return method.evaluate(evaluate)
+
+
+def retrieval(space: Space, examples: list[Example], registry: Registry, prefix: str) -> dict[str, float]:
+    """Retrieval metrics of the space as it stands, without intervals (they are over seeds, or come from `eval`).
+
+    Raises:
+        VlcliError: T112 when an input is refused: a split with holes can not be compared between runs.
+    """
+    training = space.training
+    space.eval()
+    result = evaluate_space(space, examples, "retrieval", registry, split=examples[0].split, resamples=0)
+    space.train(training)
+    if result.refused:
+        first = result.refused[0]
+        raise VlcliError("T112", first.path, f"is refused ({first.code}: {first.reason})", "remove it from the data")
+    return {f"{prefix}/{name}": float(metric.value) for name, metric in result.metrics.items()}
