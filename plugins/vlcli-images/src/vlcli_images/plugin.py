@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vlcli.api import DatasetSpec, EncoderSpec, HealthCheckSpec, ModalitySpec, RecipeFolderSpec, SpaceSpec, hookimpl
+from vlcli.api import DatasetSpec, EncoderSpec, HealthCheckSpec, ModalitySpec, SpaceSpec, hookimpl
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic",
               ".heif")  # fmt: skip
@@ -63,3 +63,35 @@ def vlcli_health_checks() -> Iterator[HealthCheckSpec]:
         name="formats", summary="Pillow decodes pictures.", target="vlcli_images.health:check_formats"
     )
     yield HealthCheckSpec(name="emoji", summary="The emoji are installed.", target="vlcli_images.health:check_emoji")
+
+
+@hookimpl
+def vlcli_encoders() -> Iterator[EncoderSpec]:
+    yield EncoderSpec(
+        name="efficientnet-lite0",
+        summary="EfficientNet-Lite0 trained on ImageNet-1k, 1,280 numbers, 7 x 7 tokens, offline",
+        target="vlcli_images.encoders:ImageNetEncoder",
+        options="vlcli_images.encoder_options:ImageNetOptions",
+        license="Apache-2.0",
+        modality="images",
+    )
+    yield EncoderSpec(
+        name="starter",
+        summary="image side of the starter space, 384 numbers, offline",
+        target="vlcli_images.encoders:StarterImage",
+        options="vlcli_images.encoder_options:StarterOptions",
+        license="Apache-2.0",
+        modality="images",
+    )
+
+
+@hookimpl
+def vlcli_spaces() -> Iterator[SpaceSpec]:
+    yield SpaceSpec(
+        name="starter",
+        summary="pictures and English sentences in one space, offline, no training needed",
+        target="vlcli_images.spaces:starter",
+        options="vlcli_images.encoder_options:StarterOptions",
+        license="Apache-2.0",
+        modalities=("images", "text"),
+    )

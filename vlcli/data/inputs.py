@@ -1,0 +1,341 @@
+"""What a user points at becomes items: files, folders, globs, manifests, and a list on standard input.
+
+Nothing is lost silently. Each input ends as an `InputItem`, or as a `RefusedInput` with its reason. Files of a folder
+whose type no modality reads come as `SkippedInput`, which counts as a note, not as an input: a folder of photographs
+may hold an index page. Hidden files of a folder are left out.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from vlcli.api import Modality, Source
+from vlcli.data import manifests
+from vlcli.data.names import printable
+from vlcli.errors import VlcliError
+from vlcli.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class InputItem:
+    """Something to load: the name of its modality and its source."""
+
+    modality: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedInput:
+    """An input that can not be used: `path` as printed (or `manifest.csv#12`), an error code and a reason."""
+
+    path: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedInput:
+    """A file in a folder that no modality reads."""
+
+    path: str
+    reason: str
+
+
+Expanded = InputItem | RefusedInput | SkippedInput
+
+
+@dataclass
+class Expander:
+    """Expands inputs for a registry.
+
+    Attributes:
+        modality: read everything as this modality; None goes by the extension.
+        accepted: modalities that the caller can use; they settle an extension that several modalities read.
+    """
+
+    registry: Registry
+    modality: str | None = None
+    accepted: Collection[str] | None = None
+    readers: dict[str, Modality] = field(default_factory=dict)
+
+    def modalities_of(self, path: Path) -> list[str]:
+        """Names of the modalities that read this file, going by its name."""
+        suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+        entries = self.registry.modality_of("".join(suffixes)) if len(suffixes) == 2 else []
+        entries = entries or self.registry.modality_of(path.suffix.lower())
+        names = [entry.spec.name for entry in entries]
+        if self.modality is not None:
+            return [self.modality] if self.modality in names else []
+        if len(names) > 1 and self.accepted is not None:
+            return [name for name in names if name in self.accepted] or names
+        return names
+
+    def reader(self, name: str) -> Modality:
+        """The modality's implementation, constructed once."""
+        if name not in self.readers:
+            self.readers[name] = self.registry.load(self.registry.find("modality", name))()
+        return self.readers[name]
+
+    def file(self, path: Path, *, named: bool, metadata: dict[str, Any] | None = None) -> Iterator[Expanded]:
+        """The items of one file. `named`: the user named this very file, so an unknown type is refused, not skipped."""
+        names = self.modalities_of(path)
+        if not names and named and self.modality is not None:
+            names = [self.modality]
+        if not names:
+            text = printable(path)
+            kind = f"'{path.suffix}' files" if path.suffix else "files without an extension"
+            reason = f"no modality reads {kind}" if self.modality is None else f"is not of modality {self.modality}"
+            if named:
+                yield RefusedInput(text, "D103", f"{reason}; see `vlcli plugins list`, or name it with --modality")
+            else:
+                yield SkippedInput(text, reason)
+        elif len(names) > 1:
+            yield RefusedInput(printable(path), "D104", ambiguous(path, names))
+        else:
+            try:
+                for source in self.reader(names[0]).expand(path):
+                    yield InputItem(names[0], with_metadata(source, metadata))
+            except VlcliError as error:
+                yield RefusedInput(printable(path), error.code, error.message)
+            except OSError as error:
+                yield RefusedInput(printable(path), "D113", f"can not be read ({error.strerror})")
+
+    def folder(self, root: Path) -> Iterator[Expanded]:
+        """Every file below a folder, sorted by name; each real folder is visited once, so link loops end."""
+        for path in walk(root):
+            if isinstance(path, RefusedInput):
+                yield path
+            else:
+                yield from self.file(path, named=False)
+
+    def any_path(self, path: Path, *, named: bool) -> Iterator[Expanded]:
+        """A file, folder or manifest that may not exist (an entry of a list)."""
+        if path.is_dir():
+            yield from self.folder(path)
+        elif self.is_manifest(path) and path.exists():
+            yield from self.manifest(path)
+        else:
+            yield from self.file(path, named=named)
+
+    def is_manifest(self, path: Path) -> bool:
+        """A table of items, unless some modality reads such files itself."""
+        return manifests.is_manifest(path) and not self.modalities_of(path)
+
+    def manifest(self, path: Path) -> Iterator[Expanded]:
+        """The items of a manifest: files relative to it, or texts."""
+        where = printable(path)
+        columns: manifests.Columns | None = None
+        names: tuple[str, ...] = ()
+        modalities = {entry.spec.name for entry in self.registry.list("modality")}
+        for row in manifests.read_rows(path):
+            row_id = f"{where}#{row.number}"
+            if row.reason:
+                yield RefusedInput(row_id, "D106", f"row {row.number} {row.reason}")
+                continue
+            row_names = tuple(name for name, _ in row.cells)
+            if row_names != names:
+                try:
+                    columns, names = manifests.find_columns(row_names, where, modalities), row_names
+                except VlcliError as error:
+                    if not names and path.suffix.lower() not in (".jsonl", ".ndjson"):
+                        raise
+                    yield RefusedInput(row_id, error.code, f"row {row.number} {error.message}")
+                    continue
+            if columns is not None:
+                yield from self.row(path, row_id, row, columns)
+
+    def row(self, manifest: Path, row_id: str, row: manifests.ManifestRow, columns: manifests.Columns
+            ) -> Iterator[Expanded]:  # fmt: skip
+        """The items of one well-formed row."""
+        metadata = manifests.other_columns(row, columns)
+        texts = manifests.texts_of(row, columns)
+        named = manifests.cell(row, columns.path)
+        if named is not None and not isinstance(named, str):
+            named = str(named) if isinstance(named, int | float) else None
+        if named:
+            if texts:
+                metadata = {**metadata, "caption": texts[0] if len(texts) == 1 else " | ".join(texts)}
+            file = Path(os.path.normpath(manifest.parent / named))
+            if "\0" in named:
+                yield RefusedInput(row_id, "D106", f"row {row.number} names a path with a NUL character")
+            else:
+                yield from self.file(file, named=True, metadata=metadata)
+        elif columns.path is not None:
+            yield RefusedInput(row_id, "D106", f"row {row.number} names no file in its column '{columns.path}'")
+        elif not texts:
+            yield RefusedInput(row_id, "D106", f"row {row.number} holds no text in {', '.join(columns.texts)}")
+        else:
+            modality = self.modality or "text"
+            for index, text in enumerate(texts):
+                source_id = row_id if len(texts) == 1 else f"{row_id}.{index + 1}"
+                yield InputItem(modality, Source(id=source_id, value=text, metadata=metadata))
+
+
+def expand_inputs(
+    inputs: Sequence[str],
+    registry: Registry,
+    modality: str | None = None,
+    *,
+    accepted: Collection[str] | None = None,
+    stdin: BinaryIO | None = None,
+) -> Iterator[Expanded]:
+    """Expand what a user named into items, lazily and in order.
+
+    Paths in ids and sources are absolute, so that the same file keeps its id whatever the working directory.
+
+    Args:
+        inputs: files, folders, globs, manifests (CSV, TSV, JSONL, Parquet), or `-` for a list on standard input
+            (one path a line, or separated by NUL).
+        registry: of all plugins; its modalities say what a file is.
+        modality: read every input as this modality instead of going by extensions.
+        accepted: modalities that the caller can use; they settle an extension that several modalities read.
+        stdin: instead of the process's standard input.
+
+    Raises:
+        VlcliError: before anything is yielded: D101 an input does not exist or a glob matches nothing, D102 a folder
+            without usable files, D103/D104 a named file of unknown or ambiguous type when it is the only input, P201
+            no such modality. While iterating: D105/D107 a manifest that is no table or has no usable column.
+    """
+    if not inputs:
+        raise VlcliError("U131", "", "no input is given", "name files, folders, globs, manifests, or - for a list")
+    if modality is not None:
+        modality = registry.find("modality", modality).spec.name
+    expander = Expander(registry, modality, accepted)
+    plans: list[Iterator[Expanded]] = []
+    for text in inputs:
+        plans.append(plan(expander, text, stdin))
+    return (item for expanded in plans for item in expanded)
+
+
+def plan(expander: Expander, text: str, stdin: BinaryIO | None) -> Iterator[Expanded]:
+    """Check one argument at once, so that a typing error shows before hours of work, and expand it lazily."""
+    if text == "-":
+        return stdin_items(expander, stdin if stdin is not None else sys.stdin.buffer)
+    if "://" in text and not os.path.lexists(text):
+        raise VlcliError("D101", text, "is an address on the network", "download it and name the file")
+    path = absolute(text)
+    if path.is_dir():
+        return started(expander.folder(path), printable(path), "the folder")
+    if os.path.lexists(path):
+        if expander.is_manifest(path):
+            return expander.manifest(path)
+        return expander.file(path, named=True)
+    if glob.has_magic(text):
+        pattern = os.fspath(absolute(text))
+        if next(glob.iglob(pattern, recursive=True), None) is None:  # noqa: PTH207 (absolute patterns)
+            raise VlcliError("D101", printable(text), "the pattern matches no file", "check the pattern and its quotes")
+        return started(glob_items(expander, pattern), printable(text), "the pattern")
+    near = nearest_name(path)
+    raise VlcliError("D101", printable(text), "there is no such file or folder", near or "check the path")
+
+
+def absolute(text: str) -> Path:
+    """An absolute path without `..`, links kept; `~` is the home folder."""
+    path = Path(text) if os.path.lexists(text) or not text.startswith("~") else Path(text).expanduser()
+    # Path.resolve would replace links by what they point at, and with them the name that the user knows.
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+def nearest_name(path: Path) -> str:
+    """A hint when the folder of a missing path holds a similar name."""
+    from vlcli.errors import did_you_mean
+
+    if not path.parent.is_dir():
+        return ""
+    try:
+        return did_you_mean(path.name, [printable(other.name) for other in islice(path.parent.iterdir(), 10_000)])
+    except OSError:
+        return ""
+
+
+def started(items: Iterator[Expanded], where: str, what: str) -> Iterator[Expanded]:
+    """Read up to the first usable item or refusal; nothing usable at all is an error that tells what was found.
+
+    Raises:
+        VlcliError: D102 nothing usable.
+    """
+    head: list[Expanded] = []
+    suffixes: dict[str, int] = {}
+    skipped = 0
+    for item in items:
+        if not isinstance(item, SkippedInput):
+            return chain_items(head, item, items)
+        skipped += 1
+        if len(head) < 10_000:
+            head.append(item)
+        suffix = Path(item.path).suffix or "no extension"
+        suffixes[suffix] = suffixes.get(suffix, 0) + 1
+    if not skipped:
+        raise VlcliError("D102", where, f"{what} holds no files", "name a folder with files in it")
+    common = sorted(suffixes.items(), key=lambda pair: -pair[1])[:4]
+    shown = ", ".join(f"{count} × {suffix}" for suffix, count in common)
+    raise VlcliError("D102", where, f"{what} holds no file of a known type ({shown})",
+                     "see `vlcli plugins list`, or name files with --modality")  # fmt: skip
+
+
+def chain_items(head: list[Expanded], item: Expanded, rest: Iterator[Expanded]) -> Iterator[Expanded]:
+    """What was read ahead, then the rest."""
+    yield from head
+    yield item
+    yield from rest
+
+
+def glob_items(expander: Expander, pattern: str) -> Iterator[Expanded]:
+    """The matches of a glob, sorted; folders among them are walked."""
+    for match in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207 (absolute patterns)
+        path = Path(match)
+        if path.is_dir():
+            # `**` lists what is inside by itself
+            if "**" not in pattern:
+                yield from expander.folder(path)
+        else:
+            yield from expander.file(path, named=False)
+
+
+def stdin_items(expander: Expander, stream: BinaryIO) -> Iterator[Expanded]:
+    """The paths of a list; one that is missing is refused by itself, since the list was not typed by hand."""
+    empty = True
+    for entry in manifests.split_list(stream):  # type: ignore[arg-type]
+        if entry:
+            empty = False
+            yield from expander.any_path(absolute(entry), named=True)
+    if empty:
+        raise VlcliError("D102", "-", "the list on standard input is empty", "pipe paths into it, one a line")
+
+
+def walk(root: Path) -> Iterator[Path | RefusedInput]:
+    """Files below a folder in sorted order; links to folders are followed, each real folder once."""
+    seen: set[tuple[int, int]] = set()
+    pending: list[Path] = [root]
+    while pending:
+        path = pending.pop()
+        if not path.is_dir():
+            yield path
+            continue
+        try:
+            status = path.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            names = sorted((inner for inner in path.iterdir() if not inner.name.startswith(".")), reverse=True)
+        except OSError as error:
+            yield RefusedInput(printable(path), "D113", f"the folder can not be read ({error.strerror})")
+            continue
+        pending += names
+
+
+def with_metadata(source: Source, metadata: dict[str, Any] | None) -> Source:
+    """The source with a manifest's columns added."""
+    return replace(source, metadata={**source.metadata, **metadata}) if metadata else source
+
+
+def ambiguous(path: Path, names: list[str]) -> str:
+    """The reason for refusing a file that several modalities read."""
+    return f"'{path.suffix}' files may be {' or '.join(sorted(names))}; say which with --modality"
