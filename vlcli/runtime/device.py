@@ -35,7 +35,7 @@ def resolve_device(name: str = "auto") -> torch.device:
             raise VlcliError("X101", "--device", f"'{name}' was asked for, but torch sees {count} CUDA devices",
                              "use --device cpu, or install a CUDA build of torch and check `nvidia-smi`")  # fmt: skip
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise VlcliError("X101", "--device", "'mps' was asked for, but this torch has no MPS device", "use --device cpu")
+        raise VlcliError("X101", "--device", "'mps' was asked for, but torch has no MPS device", "use --device cpu")
     return torch.device(name)
 
 

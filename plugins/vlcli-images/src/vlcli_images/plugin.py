@@ -41,7 +41,7 @@ def vlcli_datasets() -> Iterator[DatasetSpec]:
     )
     yield DatasetSpec(
         name="shapes",
-        summary="A procedural world: one of 432 shapes on a 32 px picture, with a caption; unseen combinations to test.",
+        summary="A procedural world: one of 432 shapes on a 32 px picture, with a caption.",
         target="vlcli_images.shapes:ShapesDataset",
         options="vlcli_images.options:ShapesOptions",
         modalities=("images",),
@@ -73,6 +73,13 @@ def vlcli_encoders() -> Iterator[EncoderSpec]:
         target="vlcli_images.encoders:ImageNetEncoder",
         options="vlcli_images.encoder_options:ImageNetOptions",
         license="Apache-2.0",
+        modality="images",
+    )
+    yield EncoderSpec(
+        name="small-cnn",
+        summary="a small convolutional tower to train from scratch",
+        target="vlcli_images.small_cnn:SmallCNN",
+        options="vlcli_images.encoder_options:SmallCNNOptions",
         modality="images",
     )
     yield EncoderSpec(

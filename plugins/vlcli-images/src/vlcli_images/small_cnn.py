@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any
 
@@ -33,7 +34,7 @@ class SmallCNN(Encoder):
         self.min_side = side
         channels = [3, width, 2 * width, 2 * width]
         layers: list[nn.Module] = []
-        for before, after in zip(channels[:-1], channels[1:], strict=True):
+        for before, after in itertools.pairwise(channels):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.ReLU()]
         self.body = nn.Sequential(*layers)
         self.pool = nn.Linear(2 * width * (side // 8) ** 2, dim)

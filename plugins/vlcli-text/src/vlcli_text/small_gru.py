@@ -1,4 +1,4 @@
-"""`text/small-gru`: a small trainable text tower with a vocabulary of whole words, learnt from the training captions."""
+"""`text/small-gru`: a small trainable text tower with a vocabulary of words, learnt from the training captions."""
 
 from __future__ import annotations
 
