@@ -269,7 +269,7 @@ class Table:
                 captions = tuple(dict.fromkeys((*before.captions, *texts)))
                 self.examples[name] = Example(name, before.sources, captions, label, split, before.metadata)
             return
-        for item in self.expander.file(self.path.parent / named, named=True):
+        for item in self.expander.file(manifests.locate(self.path.parent, named), named=True):
             if isinstance(item, InputItem):
                 self.examples[name] = Example(name, {item.modality: item.source}, texts, label, split, metadata)
                 break

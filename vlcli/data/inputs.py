@@ -25,10 +25,11 @@ from vlcli.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class InputItem:
-    """Something to load: the name of its modality and its source."""
+    """Something to load: the name of its modality and its source; `named` when the user named it, not its folder."""
 
     modality: str
     source: Source
+    named: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Expander:
         else:
             try:
                 for source in self.reader(names[0]).expand(path):
-                    yield InputItem(names[0], with_metadata(source, metadata))
+                    yield InputItem(names[0], with_metadata(source, metadata), named)
             except VlcliError as error:
                 yield RefusedInput(printable(path), error.code, error.message)
             except OSError as error:
@@ -162,11 +163,10 @@ class Expander:
         if named:
             if texts:
                 metadata = {**metadata, "caption": texts[0] if len(texts) == 1 else " | ".join(texts)}
-            file = Path(os.path.normpath(manifest.parent / named))
             if "\0" in named:
                 yield RefusedInput(row_id, "D106", f"row {row.number} names a path with a NUL character")
             else:
-                yield from self.file(file, named=True, metadata=metadata)
+                yield from self.file(manifests.locate(manifest.parent, named), named=True, metadata=metadata)
         elif columns.path is not None:
             yield RefusedInput(row_id, "D106", f"row {row.number} names no file in its column '{columns.path}'")
         elif not texts:
@@ -191,8 +191,8 @@ def expand_inputs(
     Paths in ids and sources are absolute, so that the same file keeps its id whatever the working directory.
 
     Args:
-        inputs: files, folders, globs, manifests (CSV, TSV, JSONL, Parquet), or `-` for a list on standard input
-            (one path a line, or separated by NUL).
+        inputs: files, folders, globs, manifests (CSV, TSV, JSONL, Parquet), `data:NAME` for a registered data set, or
+            `-` for a list on standard input (one path a line, or separated by NUL).
         registry: of all plugins; its modalities say what a file is.
         modality: read every input as this modality instead of going by extensions.
         accepted: modalities that the caller can use; they settle an extension that several modalities read.
@@ -218,6 +218,8 @@ def plan(expander: Expander, text: str, stdin: BinaryIO | None) -> Iterator[Expa
     """Check one argument at once, so that a typing error shows before hours of work, and expand it lazily."""
     if text == "-":
         return stdin_items(expander, stdin if stdin is not None else sys.stdin.buffer)
+    if text.startswith("data:") and not os.path.lexists(text):
+        return dataset_items(expander, text.removeprefix("data:"))
     if "://" in text and not os.path.lexists(text):
         raise VlcliError("D101", text, "is an address on the network", "download it and name the file")
     path = absolute(text)
@@ -297,6 +299,28 @@ def glob_items(expander: Expander, pattern: str) -> Iterator[Expanded]:
                 yield from expander.folder(path)
         else:
             yield from expander.file(path, named=False)
+
+
+def dataset_items(expander: Expander, name: str) -> Iterator[Expanded]:
+    """The sources of a registered data set, with captions, label and split as metadata."""
+    from vlcli.data.datasets import open_dataset
+
+    dataset = open_dataset(name, expander.registry)
+
+    def items() -> Iterator[Expanded]:
+        yield from getattr(dataset, "refused", ())
+        for index in range(len(dataset)):
+            example = dataset[index]
+            columns = {"caption": " | ".join(example.captions), "label": example.label, "split": example.split}
+            metadata = {key: value for key, value in columns.items() if value}
+            metadata.update(
+                (key, manifests.flat(value)) for key, value in example.metadata.items() if value is not None
+            )
+            for modality, source in example.sources.items():
+                if expander.modality in (None, modality):
+                    yield InputItem(modality, with_metadata(source, metadata))
+
+    return items()
 
 
 def stdin_items(expander: Expander, stream: BinaryIO) -> Iterator[Expanded]:

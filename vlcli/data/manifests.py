@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import math
+import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,6 +196,13 @@ def find_columns(names: Collection[str], where: str, modalities: Collection[str]
 def text_column(name: str) -> bool:
     """True for `caption`, `text`, …, and for numbered ones such as `caption_2`."""
     return name.strip().lower().rstrip("0123456789").rstrip("_ -") in TEXT_COLUMNS
+
+
+def locate(folder: Path, named: str) -> Path:
+    """The file that a row names: relative to the manifest's folder, or to a folder `images` beside it when only there."""
+    path = Path(os.path.normpath(folder / named))
+    inner = Path(os.path.normpath(folder / "images" / named))
+    return inner if not os.path.lexists(path) and os.path.lexists(inner) else path
 
 
 def texts_of(row: ManifestRow, columns: Columns) -> tuple[str, ...]:

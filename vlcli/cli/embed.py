@@ -1,0 +1,217 @@
+"""`vlcli embed`: inputs into a store, with a ledger line for each."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vlcli.cli.output import emit_json
+from vlcli.cli.state import State, state_of
+from vlcli.errors import ExitCode, VlcliError
+
+if TYPE_CHECKING:
+    from vlcli.data.inputs import Expanded, SkippedInput
+    from vlcli.registry import Registry
+    from vlcli.store.ingest import IngestReport
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+SHOWN_REFUSALS = 20
+EPILOG = """Examples:
+
+\b
+vlcli embed ~/Pictures --space images/starter --store photos
+vlcli embed "scans/**/*.tif" captions.csv --store photos
+find . -name '*.jpg' -print0 | vlcli embed - --store photos
+vlcli embed data:images/emoji --store emoji
+"""
+
+
+@app.command(epilog=EPILOG)
+def embed(
+    ctx: typer.Context,
+    inputs: Annotated[
+        list[str], typer.Argument(help="Files, folders, globs, manifests, data:NAME, or - for a list on stdin.")
+    ],
+    store: Annotated[str, typer.Option("--store", help="A path, or a bare name under VLCLI_HOME/stores.")],
+    space: Annotated[
+        str | None, typer.Option("--space", help="Default: the store's, else the modality's starter.")
+    ] = None,
+    modality: Annotated[str | None, typer.Option("--modality", help="Read every input as this modality.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Hash every file, even if its date is unchanged.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Afterwards forget items whose files are gone.")] = False,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Items a forward pass.")] = 32,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Threads that read and load.")] = 2,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")] = "fp32",
+    dim: Annotated[int | None, typer.Option("--dim", min=1, help="Keep so many numbers a vector (Matryoshka).")] = None,
+    backend: Annotated[str, typer.Option("--backend", help="Of a new store: sqlite or lance.")] = "sqlite",
+    max_file_size: Annotated[
+        str | None, typer.Option("--max-file-size", help="Refuse larger files, e.g. 500MB (default 1GB).")
+    ] = None,
+    max_pixels: Annotated[
+        str | None, typer.Option("--max-pixels", help="Refuse larger pictures, e.g. 200M (default 100M).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Embed files into a store; what is unchanged is skipped, an interrupted run is resumed by the same command."""
+    from vlcli.align.load import load_space
+    from vlcli.data.inputs import expand_inputs
+    from vlcli.runtime.paths import store_path
+    from vlcli.store import SpaceInfo, open_or_create_store, open_store
+    from vlcli.store.ingest import ingest
+
+    state = state_of(ctx)
+    registry = state.registry
+    path = store_path(store)
+    with limits(max_file_size, max_pixels):
+        # Inputs first: a typing error shows at once, before a space is loaded or a store is made.
+        expanded: Iterator[Expanded] = expand_inputs(inputs, registry, modality)
+        remembered = None
+        if path.exists():
+            with open_store(path, registry) as existing:
+                remembered = existing.info
+        if space is None:
+            expanded, space = choose_space(expanded, registry, remembered.load if remembered else None)
+        loaded = load_space(space, registry, device)
+        if dim is not None:
+            loaded.check_dim(dim)
+        width = dim or (remembered.dim if remembered else loaded.dim)
+        info = SpaceInfo(loaded.name, loaded.identity, width, space)
+        with open_or_create_store(path, info, registry, backend) as opened:
+            watcher = Watcher(state)
+            with watcher.bar() as advance:
+                report = ingest(
+                    opened, loaded, registry, expanded, modality=modality, verify=verify, prune=prune,
+                    batch_size=batch_size, workers=workers, precision=precision, advance=advance,
+                    on_skip=watcher.skip,
+                )  # fmt: skip
+    print_report(state, report, store, as_json)
+    if report.refused:
+        raise typer.Exit(ExitCode.REFUSED if report.embedded + report.unchanged else ExitCode.FAILED)
+    if not report.inputs:
+        raise VlcliError("D102", "", f"there was nothing to embed{skip_note(report)}",
+                         "name inputs that the space can take, or another space with --space")  # fmt: skip
+
+
+def choose_space(
+    expanded: Iterator[Expanded], registry: Registry, remembered: str | None
+) -> tuple[Iterator[Expanded], str]:
+    """The store's space, else the starter of the first input's modality; the inputs are given back whole.
+
+    Raises:
+        VlcliError: U133 when neither is there.
+    """
+    from vlcli.data.inputs import InputItem
+
+    if remembered is not None:
+        return expanded, remembered
+    head: list[Expanded] = []
+    found = None
+    for entry in expanded:
+        head.append(entry)
+        if isinstance(entry, InputItem):
+            found = entry.modality
+            break
+    if found is None:
+        refused = [entry for entry in head if hasattr(entry, "code")]
+        if refused:
+            first: Any = refused[0]
+            raise VlcliError(first.code, first.path, first.reason)
+        raise VlcliError("D102", "", "there is nothing to embed", "name files of a known type")
+    plugin = registry.find("modality", found).plugin
+    names = [entry.name for entry in registry.list("space") if not entry.spec.model_types]
+    fitting = [entry.name for entry in registry.list("space") if found in entry.spec.modalities]
+    starter = f"{plugin}/starter"
+    if starter in names:
+        return chain(head, expanded), starter
+    known = ", ".join(fitting or names) or "none is installed"
+    raise VlcliError("U133", "--space", f"the modality {found} has no starter space", f"choose one: {known}")
+
+
+@contextlib.contextmanager
+def limits(max_file_size: str | None, max_pixels: str | None) -> Iterator[None]:
+    """The ceilings on one input for the duration, in the environment, where every modality looks."""
+    from vlcli.data.limits import MAX_BYTES_VARIABLE, MAX_PIXELS_VARIABLE, parse_amount
+
+    wanted = {MAX_BYTES_VARIABLE: (max_file_size, "--max-file-size"), MAX_PIXELS_VARIABLE: (max_pixels, "--max-pixels")}
+    before = {name: os.environ.get(name) for name in wanted}
+    try:
+        for name, (text, option) in wanted.items():
+            if text is not None:
+                os.environ[name] = str(parse_amount(text, option))
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+class Watcher:
+    """Progress on a terminal, and a line for each skipped file with `--verbose`."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    @contextlib.contextmanager
+    def bar(self) -> Iterator[Any]:
+        """A function that moves the progress bar, or does nothing where there is none."""
+        if self.state.quiet or not sys.stderr.isatty():
+            yield lambda count: None
+            return
+        from tqdm import tqdm
+
+        with tqdm(desc="embed", file=sys.stderr, unit=" inputs", dynamic_ncols=True, leave=False) as progress:
+            yield progress.update
+
+    def skip(self, skipped: SkippedInput) -> None:
+        """Tell of a skipped file."""
+        if self.state.verbose:
+            self.state.note(f"skipped {skipped.path}: {skipped.reason}")
+
+
+def skip_note(report: IngestReport) -> str:
+    """How many files were skipped and why, for the end of a sentence."""
+    if not report.skipped:
+        return ""
+    parts = ", ".join(
+        f"{count} × {reason}" for reason, count in sorted(report.skipped.items(), key=lambda p: -p[1])[:5]
+    )
+    return f" (skipped {sum(report.skipped.values()):,}: {parts})"
+
+
+def print_report(state: State, report: IngestReport, store: str, as_json: bool) -> None:
+    """The ledger's sum on stdout; refusals and notes on stderr."""
+    if as_json:
+        emit_json({
+            "store": store, "embedded": report.embedded, "reused": report.reused, "unchanged": report.unchanged,
+            "refused": [{"path": line.path, "code": line.code, "reason": line.reason} for line in report.refused],
+            "skipped": report.skipped, "repeated": report.repeated, "pruned": report.pruned,
+        })  # fmt: skip
+    else:
+        reasons = Counter(line.code for line in report.refused)
+        first = {line.code: line.reason for line in reversed(report.refused)}
+        why = "; ".join(f"{count} × {code}: {first[code]}" for code, count in reasons.most_common(5))
+        typer.echo(f"{store}: {report.embedded:,} embedded, {report.unchanged:,} unchanged, "
+                   f"{len(report.refused):,} refused{f' ({why})' if why else ''}")  # fmt: skip
+    for line in report.refused[:SHOWN_REFUSALS]:
+        state.note(f"refused[{line.code}] {line.path}: {line.reason}")
+    if len(report.refused) > SHOWN_REFUSALS:
+        state.note(f"… and {len(report.refused) - SHOWN_REFUSALS:,} more: vlcli report {store}, or --json")
+    if report.skipped:
+        state.note(f"note:{skip_note(report)}; --verbose lists them")
+    if report.reused:
+        state.note(f"note: {report.reused:,} of the embedded had the content of another item and took its vector")
+    if report.repeated:
+        state.note(f"note: {report.repeated:,} inputs named an item a second time and were left out")
+    if report.pruned:
+        state.note(f"note: forgot {len(report.pruned):,} items whose files are gone")
