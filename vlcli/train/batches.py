@@ -55,23 +55,16 @@ class Batch:
             ids=self.ids.to(device),
         )
 
-    def split(self, size: int) -> list[Batch]:
-        """Micro-batches of at most `size` examples, in order."""
-        if size >= len(self):
-            return [self]
-        parts = []
-        for start in range(0, len(self), size):
-            rows = slice(start, start + size)
-            parts.append(
-                Batch(
-                    {name: {key: value[rows] for key, value in part.items()} for name, part in self.inputs.items()},
-                    {name: Encoded(part.pooled[rows]) for name, part in self.encoded.items()},
-                    self.ids[rows],
-                    self.examples[rows],
-                    self.captions[rows],
-                )
-            )
-        return parts
+    def rows(self, start: int, stop: int) -> Batch:
+        """The examples from `start` to `stop`."""
+        part = slice(start, stop)
+        return Batch(
+            {name: {key: value[part] for key, value in one.items()} for name, one in self.inputs.items()},
+            {name: Encoded(one.pooled[part]) for name, one in self.encoded.items()},
+            self.ids[part],
+            self.examples[part],
+            self.captions[part],
+        )
 
 
 @dataclass(frozen=True)
@@ -199,7 +192,7 @@ class PairLoader:
         if self.kept is not None and (modality, source.id) in self.kept:
             return self.kept[modality, source.id]
         loaded: Any = self.modalities[modality].load(source)
-        encoder = self.space.towers[modality].encoder
+        encoder = self.space.tower(modality).encoder
         if self.augment and modality != "text":
             loaded = encoder.augment(loaded, random.Random(derive_seed(self.seed, "augment", step, plan.index)))
         prepared = self.space.preprocess(modality, loaded)

@@ -34,15 +34,20 @@ class WeightAverage:
                 self.shadow[name] = parameter.detach().clone()
             self.shadow[name].lerp_(parameter.detach(), 1 - decay)
 
+    @torch.no_grad()
+    def write_to(self, module: nn.Module) -> None:
+        """Put the averaged weights in place of the trained ones for good."""
+        parameters = dict(module.named_parameters())
+        for name, value in self.shadow.items():
+            parameters[name].copy_(value)
+
     @contextlib.contextmanager
     def applied(self, module: nn.Module) -> Iterator[None]:
         """The averaged weights in place of the trained ones."""
         parameters = dict(module.named_parameters())
         saved = {name: parameters[name].detach().clone() for name in self.shadow}
         try:
-            with torch.no_grad():
-                for name, value in self.shadow.items():
-                    parameters[name].copy_(value)
+            self.write_to(module)
             yield
         finally:
             with torch.no_grad():

@@ -232,15 +232,16 @@ class Trainer:
 
         def encode(part: Batch) -> dict[str, Tensor]:
             with self.accelerator.autocast():
-                encoded: dict[str, Tensor] = self.model("encode", part, state)
+                encoded: dict[str, Tensor] = self.model("encode", part, state, name)
                 return encoded
 
         return gradcache_backward(
             encode,
             lambda encoded: self.method.loss(encoded, batch, state),
-            batch.split(size),
+            [batch.rows(start, start + size) for start in range(0, len(batch), size)],
             sync_context=lambda: self.accelerator.no_sync(self.model),
             backward=self.accelerator.backward,
+            generators=[self.generator],
         )
 
     def check_and_clip(self, optimizer: torch.optim.Optimizer, losses: dict[str, float], batch: Batch) -> float:

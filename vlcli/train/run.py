@@ -106,13 +106,18 @@ def run_training(
     method.eval()
     metrics: dict[str, float] = {}
     space_folder = None
-    with trainer.averaged():
-        if accelerator.is_main_process:
-            metrics = final_metrics(method, registry, data)
-            result = method.result_space()
-            if result is not None:
-                space_folder = folder / "space"
-                result.save(space_folder)
+    if trainer.average is not None:
+        trainer.average.write_to(method)
+    if recipe.train.lora is not None:
+        from vlcli.train.lora import merge_adapters
+
+        merge_adapters(method)
+    if accelerator.is_main_process:
+        metrics = final_metrics(method, registry, data)
+        result = method.result_space()
+        if result is not None:
+            space_folder = folder / "space"
+            result.save(space_folder)
     log({"event": "trained", "step": trainer.global_step} | metrics)
     return Training(metrics, method, space_folder)
 
@@ -314,7 +319,7 @@ def loop_settings(recipe: Recipe, steps: int, recipe_hash: str, quiet: bool) -> 
         schedule=schedule.use,
         warmup=schedule.warmup,
         final_factor=schedule.final,
-        micro_batch=0 if train.micro_batch == "auto" else train.micro_batch,
+        micro_batch=train.micro_batch if isinstance(train.micro_batch, int) else 0,
         grad_clip=train.grad_clip or 0.0,
         ema=train.ema or 0.0,
         seed=recipe.seed,
