@@ -52,11 +52,8 @@ def find(layer: Layer, registry: Registry, kind: str, name: str, path: KeyPath) 
         entry = registry.find(kind, name)
     except VlcliError as error:
         plugin = name.partition("/")[0]
-        if (
-            "/" in name
-            and plugin not in {found.plugin for found in registry.all()}
-            and "did you mean" not in error.help
-        ):
+        active = {"core", *(found.plugin for found in registry.all())}
+        if "/" in name and plugin not in active and "did you mean" not in error.help:
             remedy = f"install it, such as `pip install vlcli-{plugin}`; `vlcli plugins list` shows what is active"
             message = f"the plugin '{plugin}' of '{name}' is not active"
             return None, [Problem("R122", where, key, message, remedy)]
@@ -138,10 +135,13 @@ def check_data(layer: Layer, registry: Registry, path: KeyPath, table: dict[str,
     if not isinstance(name, str):
         return
     if is_user_path(name) or (not is_registered(registry, "dataset", name) and on_disk(name)):
+        from vlcli.data.datasets import PATH_OPTIONS
+
         options = table.get("options")
         for option in options if isinstance(options, dict) else ():
-            at = (*path[:-1], "options", option)
-            yield Problem("R101", layer.origin(at), show_key(at), "unknown key", "files and folders take no options")
+            if option not in PATH_OPTIONS:
+                at = (*path[:-1], "options", option)
+                yield unknown_key(at, layer.origin(at), list(PATH_OPTIONS))
         return
     yield from check_nested(layer, registry, "dataset", table, path, name)
 

@@ -38,7 +38,7 @@ class EmbedStep(Step):
     store: Name
     space: Name | None = None
     modality: Name | None = None
-    batch_size: Positive | None = None
+    batch_size: Positive = 32
     verify: bool = False
 
 
@@ -71,7 +71,9 @@ class ClassifyStep(Step):
     Attributes:
         inputs: as for `embed`.
         labels: the classes in words.
-        templates: sentences with `{}` for the label, averaged.
+        templates: sentences with `{}` for the label, averaged; default: what the modality states.
+        top: labels kept for each input.
+        page: an HTML page inside the run folder; "" for none.
     """
 
     use: Literal["classify"]
@@ -80,6 +82,9 @@ class ClassifyStep(Step):
     templates: Names = ()
     space: Name | None = None
     modality: Name | None = None
+    top: Positive = 3
+    batch_size: Positive = 32
+    page: str = "classify.html"
 
 
 class EvalStep(Step):
@@ -89,8 +94,14 @@ class EvalStep(Step):
         data: a registered data set, a folder, or a CSV, JSONL or Parquet file.
         options: options of a registered data set.
         task: what to measure.
-        split: of the data; None takes the data set's test split.
-        limit: use at most so many examples.
+        split: of the data; default: the test split where there is one, else everything.
+        modality: what is measured; default: the one that space and data share besides text.
+        against: the other side of retrieval, `text` for the captions.
+        templates: prompts with `{}` for zero-shot; default: what the modality states.
+        k: neighbours of `knn`.
+        bootstrap: resamples of the 95 % interval; 0 for none.
+        dim: use the first so many dimensions (Matryoshka).
+        page: an HTML page inside the run folder; "" for none.
     """
 
     use: Literal["eval"]
@@ -99,8 +110,14 @@ class EvalStep(Step):
     options: Table = Field(default_factory=dict)
     task: Literal["retrieval", "zero-shot", "linear-probe", "knn"] = "retrieval"
     split: Name | None = None
-    limit: Positive | None = None
+    modality: Name | None = None
+    against: Name = "text"
     templates: Names = ()
+    k: Positive = 20
+    bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 2000
+    dim: Positive | None = None
+    batch_size: Positive = 32
+    page: str = "eval.html"
 
 
 class PreviewStep(Step):
