@@ -165,6 +165,7 @@ class Trainer:
                     group["lr"] = group["base_lr"] * factor
                 terms = self.backward(batch.to(self.accelerator.device), state, name, optimizer)
                 losses |= {key: float(value) for key, value in terms.items()}
+                self.method.after_backward(state)
                 norms[name] = self.check_and_clip(optimizer, losses, batch)
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)

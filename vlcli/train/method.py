@@ -149,6 +149,9 @@ class Method(nn.Module):
     def before_step(self, state: StepState) -> None:
         """Called before each step (momentum updates)."""
 
+    def after_backward(self, state: StepState) -> None:
+        """Called when all gradients of a step are there, before they are used."""
+
     def after_step(self, state: StepState) -> None:
         """Called after each optimizer step (clamps, queues)."""
 

@@ -362,4 +362,9 @@ def retrieval(space: Space, examples: list[Example], registry: Registry, prefix:
     if result.refused:
         first = result.refused[0]
         raise VlcliError("T112", first.path, f"is refused ({first.code}: {first.reason})", "remove it from the data")
-    return {f"{prefix}/{name}": float(metric.value) for name, metric in result.metrics.items()}
+    values = {name: float(metric.value) for name, metric in result.metrics.items()}
+    # The mean of the two directions, which claims compare.
+    for name in sorted({name.rpartition("/")[2] for name in values}):
+        both = [value for key, value in values.items() if key.rpartition("/")[2] == name]
+        values[name] = sum(both) / len(both)
+    return {f"{prefix}/{name}": value for name, value in values.items()}
