@@ -4,9 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vlcli.api import RecipeFolderSpec, hookimpl
+from vlcli.api import ObjectiveSpec, RecipeFolderSpec, StoreSpec, hookimpl
 
 
 @hookimpl
 def vlcli_recipes() -> Iterator[RecipeFolderSpec]:
     yield RecipeFolderSpec(package="vlcli", folder="recipes")
+
+
+@hookimpl
+def vlcli_objectives() -> Iterator[ObjectiveSpec]:
+    options = "vlcli.align.objectives.options"
+    yield ObjectiveSpec(
+        name="info-nce",
+        summary="Softmax contrastive loss (CLIP, ALIGN) in memory linear in the batch.",
+        target="vlcli.align.objectives.info_nce:InfoNCE",
+        options=f"{options}:InfoNCEOptions",
+    )
+    yield ObjectiveSpec(
+        name="siglip",
+        summary="Sigmoid contrastive loss in memory linear in the batch.",
+        target="vlcli.align.objectives.siglip:SigLIP",
+    )
+    yield ObjectiveSpec(
+        name="margin",
+        summary="Hinge loss on cosines, over all negatives or the hardest one (VSE++).",
+        target="vlcli.align.objectives.margin:Margin",
+        options=f"{options}:MarginOptions",
+    )
+    yield ObjectiveSpec(
+        name="similarity-distillation",
+        summary="KL from a teacher's to the student's similarity distribution.",
+        target="vlcli.align.objectives.distillation:SimilarityDistillation",
+        options=f"{options}:DistillationOptions",
+    )
+    yield ObjectiveSpec(
+        name="off-diagonal",
+        summary="Mod-X: contrast plus distillation of the previous model's similarities where it ranks right.",
+        target="vlcli.align.objectives.off_diagonal:OffDiagonal",
+        options=f"{options}:OffDiagonalOptions",
+    )
+    yield ObjectiveSpec(
+        name="matching",
+        summary="Two-way classification of true and hard negative pairs (ALBEF).",
+        target="vlcli.align.objectives.matching:Matching",
+    )
+    yield ObjectiveSpec(
+        name="masked-language-model",
+        summary="Cross entropy at masked tokens, with optional soft targets.",
+        target="vlcli.align.objectives.masked_lm:MaskedLanguageModel",
+    )
+
+
+@hookimpl
+def vlcli_stores() -> Iterator[StoreSpec]:
+    yield StoreSpec(
+        name="sqlite",
+        summary="One folder: SQLite holds everything, durably; searched exactly through a memory-mapped cache.",
+        target="vlcli.store.sqlite:SqliteStore",
+    )
+    yield StoreSpec(
+        name="lance",
+        summary="The same catalog with vectors in LanceDB, for its file format; not synced to disk (extra [lance]).",
+        target="vlcli.store.lance:LanceStore",
+        requires=("lancedb",),
+    )

@@ -309,7 +309,9 @@ def plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata as it comes back from a store that keeps it as JSON."""
     import json
 
-    restored: dict[str, Any] = json.loads(json.dumps(dict(metadata), default=str))
+    from vlcli.store.catalog import metadata_json
+
+    restored: dict[str, Any] = json.loads(metadata_json(metadata))
     return restored
 
 

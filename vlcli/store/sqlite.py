@@ -1,0 +1,74 @@
+"""The default back end: vectors in SQLite, searched through a memory-mapped cache."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import ClassVar
+
+from vlcli.store.base import BaseStore
+from vlcli.store.cache import CACHE, CacheInvalid, Mapped, Version, open_cache, write_cache
+from vlcli.store.catalog import State
+from vlcli.store.search import table_blocks
+from vlcli.store.topk import Block
+from vlcli.store.types import Problem
+from vlcli.store.vectors import SqliteVectors, VectorTable
+
+
+class SqliteStore(BaseStore):
+    """A store in one SQLite file; `vectors.npy` beside it is a cache that may be deleted at any time.
+
+    Attributes:
+        use_cache: False reads vectors from the database at every search. The answers are the same.
+        cache_problem: why the cache could not be written, when it could not; searches then go without.
+    """
+
+    backend: ClassVar[str] = "sqlite"
+    use_cache: bool = True
+    cache_problem: str = ""
+    _mapped: Mapped | None = None
+
+    def _open_table(self, connection: sqlite3.Connection) -> VectorTable:
+        return SqliteVectors(connection)
+
+    def blocks(self, state: State, fresh: bool) -> Iterable[Block]:
+        if not self.use_cache:
+            return super().blocks(state, fresh)
+        mapped = self._map(state, fresh)
+        return super().blocks(state, fresh) if mapped is None else mapped.blocks()
+
+    def _version(self, state: State) -> Version:
+        return Version(self.uuid, state.vector_commit, state.content, self.catalog.count(), self.info.dim)
+
+    def _map(self, state: State, fresh: bool) -> Mapped | None:
+        """The mapping of this state, built when there is no valid one; None when it can not be written."""
+        version = self._version(state)
+        if self._mapped is not None and self._mapped.version == version and not fresh:
+            return self._mapped
+        try:
+            if fresh:
+                raise CacheInvalid("its answers differ from the database")
+            self._mapped = open_cache(self.path, version)
+        except CacheInvalid:
+            try:
+                write_cache(self.path, version, table_blocks(self, verify=True))
+                self._mapped = open_cache(self.path, version)
+            except (OSError, CacheInvalid) as error:
+                # A full disk or a folder of somebody else's: search works without, only slower.
+                self._mapped, self.cache_problem = None, str(error)
+        return self._mapped
+
+    def _check_cache(self) -> list[Problem]:
+        if not (self.path / CACHE).exists():
+            return []
+        state = self.catalog.state()
+        try:
+            open_cache(self.path, self._version(state), full=True)
+        except CacheInvalid as error:
+            # Being outdated is its normal state after a commit.
+            return [] if "another state" in str(error) else [Problem("cache", f"{CACHE}: {error}")]
+        return []
+
+    def _drop_cache(self) -> None:
+        self._mapped = None
+        (self.path / CACHE).unlink(missing_ok=True)
