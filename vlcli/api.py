@@ -126,7 +126,7 @@ class StoreSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class FilterSpec(Spec):
-    """A filter over data-set examples. `target(**options)` gives a callable `Example -> bool`."""
+    """A filter of training data. `target(**options)` gives a callable from a list of examples to those it keeps."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vlcli.api import ObjectiveSpec, RecipeFolderSpec, StoreSpec, hookimpl
+from vlcli.api import MethodSpec, ObjectiveSpec, RecipeFolderSpec, StoreSpec, hookimpl
 
 
 @hookimpl
@@ -68,4 +68,26 @@ def vlcli_stores() -> Iterator[StoreSpec]:
         summary="The same catalog with vectors in LanceDB, for its file format; not synced to disk (extra [lance]).",
         target="vlcli.store.lance:LanceStore",
         requires=("lancedb",),
+    )
+
+
+@hookimpl
+def vlcli_methods() -> Iterator[MethodSpec]:
+    """Methods that belong to no modality."""
+    yield MethodSpec(
+        name="contrastive",
+        summary="Contrastive alignment of any modalities with text: the plain dual encoder.",
+        target="vlcli.methods.contrastive:Contrastive",
+        options="vlcli.methods.options:ContrastiveOptions",
+        kind=("align",),
+        recipe="core/quickstart",
+    )
+    yield MethodSpec(
+        name="mod-x",
+        summary="Continual training that keeps the previous model's off-diagonal similarities.",
+        target="vlcli.methods.mod_x:ModX",
+        options="vlcli.methods.options:ModXOptions",
+        paper="Continual Vision-Language Representation Learning with Off-Diagonal Information",
+        kind=("align",),
+        recipe="core/mod-x",
     )

@@ -4,7 +4,7 @@ Ni et al., "Continual vision-language representation learning with off-diagonal 
 first phase every further phase distils the similarities of the model that the phase before ended with, on the rows
 which that model ranks right (`vlcli.align.objectives.off_diagonal`).
 
-The other values of `keep` are the baselines, under the same towers, data and steps: `nothing` (plain fine-tuning), `all`
+The other values of `keep` are baselines, with the same towers, data and steps: `nothing` (plain fine-tuning), `all`
 (distillation without the selection of rows, as learning without forgetting does, Li and Hoiem, 2016) and `weights`
 (elastic weight consolidation, Kirkpatrick et al., 2017, with the diagonal Fisher information of the phase's last
 hundred steps).
@@ -55,7 +55,7 @@ class ModX(Method):
         self.distillation = (
             ranked_first_distillation() if keep == "ranked-first" else SimilarityDistillation(reduction="sum")
         )
-        self.teacher: FrozenCopy | None = None
+        self.teacher: FrozenCopy[Space] | None = None
 
     def build(self, setup: Setup) -> None:
         """Take the recipe's space: text and one other modality."""

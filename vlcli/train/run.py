@@ -154,8 +154,7 @@ class TrainingData:
             examples = examples_of(dataset, name)
             if split == "train":
                 for component in self.section.filters:
-                    keep = self.registry.build("filter", component.use, component.options)
-                    examples = [example for example in examples if keep(example)]
+                    examples = self.registry.build("filter", component.use, component.options)(examples)
             self.opened[key] = examples[: self.section.limit] if self.section.limit else examples
         return self.opened[key]
 
