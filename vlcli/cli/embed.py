@@ -107,8 +107,9 @@ def choose_space(
     """The store's space, else the starter of the first input's modality; the inputs are given back whole.
 
     Raises:
-        VlcliError: U133 when neither is there.
+        VlcliError: U220 when neither is there; D103 when no input is of a known type.
     """
+    from vlcli.cli.starter import starter_space
     from vlcli.data.inputs import InputItem
 
     if remembered is not None:
@@ -126,14 +127,7 @@ def choose_space(
             first: Any = refused[0]
             raise VlcliError(first.code, first.path, first.reason)
         raise VlcliError("D102", "", "there is nothing to embed", "name files of a known type")
-    plugin = registry.find("modality", found).plugin
-    names = [entry.name for entry in registry.list("space") if not entry.spec.model_types]
-    fitting = [entry.name for entry in registry.list("space") if found in entry.spec.modalities]
-    starter = f"{plugin}/starter"
-    if starter in names:
-        return chain(head, expanded), starter
-    known = ", ".join(fitting or names) or "none is installed"
-    raise VlcliError("U133", "--space", f"the modality {found} has no starter space", f"choose one: {known}")
+    return chain(head, expanded), starter_space(registry, [found])
 
 
 @contextlib.contextmanager

@@ -56,7 +56,7 @@ def open_dataset(name_or_path: str, registry: Registry, options: Mapping[str, An
     """
     given = dict(options or {})
     path = Path(name_or_path).expanduser()
-    registered = {entry.name for entry in registry.list("dataset")} | set(registry.names("dataset"))
+    registered = registered_names(registry)
     if name_or_path in registered or not path.exists():
         if name_or_path not in registered:
             hint = did_you_mean(name_or_path, sorted(registered)) or "see `vlcli data list`, or name a folder or table"
@@ -64,6 +64,11 @@ def open_dataset(name_or_path: str, registry: Registry, options: Mapping[str, An
         dataset: Dataset = registry.build("dataset", name_or_path, given)
         return dataset
     return open_path(path, registry, given)
+
+
+def registered_names(registry: Registry) -> set[str]:
+    """Every name, full or short while unique, under which a data set is registered."""
+    return {entry.name for entry in registry.list("dataset")} | set(registry.names("dataset"))
 
 
 def open_path(path: Path, registry: Registry, options: dict[str, Any]) -> ListedDataset:

@@ -199,7 +199,7 @@ def text_column(name: str) -> bool:
 
 
 def locate(folder: Path, named: str) -> Path:
-    """The file that a row names: relative to the manifest's folder, or to a folder `images` beside it when only there."""
+    """The file that a row names: relative to the manifest's folder, else to a folder `images` beside it."""
     path = Path(os.path.normpath(folder / named))
     inner = Path(os.path.normpath(folder / "images" / named))
     return inner if not os.path.lexists(path) and os.path.lexists(inner) else path

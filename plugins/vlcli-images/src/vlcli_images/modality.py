@@ -31,6 +31,8 @@ ORIENTATION_TAG = 0x0112
 
 # Pillow warns above a ceiling of its own; here `max_pixels()` rules, and it refuses before anything is decoded.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# A damaged file is refused with its reason; Pillow's remarks on broken tags would only clutter the terminal.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 class ImagesModality:
