@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
+from vlcli.api import Source
 from vlcli.data.dataset import Dataset, Example
 from vlcli.errors import VlcliError, did_you_mean
 from vlcli.evaluate.classification import Floats
 from vlcli.evaluate.knn import knn_metrics
 from vlcli.evaluate.linear_probe import draw_validation, probe_metrics
 from vlcli.evaluate.retrieval import retrieval_metrics
-from vlcli.evaluate.statistics import RESAMPLES, Array, IntArray, Metric
+from vlcli.evaluate.statistics import RESAMPLES, IntArray, Metric
 from vlcli.evaluate.zero_shot import (
     Track,
     check_templates,
@@ -52,7 +54,7 @@ class EvalResult:
         task: one of `TASKS`.
         n: examples measured (not those refused).
         metrics: name -> value, interval, chance.
-        refused: inputs left out; the examples they belong to count in no metric.
+        refused: inputs left out, those that the data set itself refused included; they count in no metric.
         details: split, modality, prompts, per-class results … (JSON-serialisable).
     """
 
@@ -111,7 +113,7 @@ def evaluate_space(
         raise VlcliError("E402", "--data", "the data set has no example", "check its path and columns")
     measured = modality or shared_modality(space, examples, task, against)
     embedder = Embedder(space, registry, batch_size=batch_size, dim=dim)
-    refused: list[RefusedItem] = []
+    refused = [RefusedItem(item.path, item.code, item.reason) for item in getattr(dataset, "refused", ())]
 
     def embed(members: list[Example], name: str = measured) -> _Embedded:
         return _embed(embedder, members, name, refused, track)
@@ -121,7 +123,7 @@ def evaluate_space(
         facts["dim"] = dim
     if task == "retrieval":
         part, facts["split"] = choose_split(examples, split)
-        metrics, n, more = _retrieval(embedder, embed, part, measured, against, seed, resamples)
+        metrics, n, more = _retrieval(embedder, embed, part, measured, against, seed, resamples, refused)
     elif task == "zero-shot":
         part, facts["split"] = choose_split(examples, split)
         labels = labels_of(part)
@@ -255,20 +257,24 @@ def _embed(
     if track is not None:
         results = track(results, len(held), f"embedding {modality}")
     kept: list[Example] = []
-    vectors: list[Array] = []
+    vectors: list[npt.NDArray[np.float32]] = []
     for example, result in zip(held, results, strict=True):
         if result.vector is None:
             refused.append(RefusedItem(source_path(result.source), *refusal_of(result.error)))
             continue
         kept.append(example)
         vectors.append(result.vector)
-    stacked = np.stack(vectors).astype(np.float32) if vectors else np.zeros((0, embedder.space.dim), np.float32)
+    stacked = (
+        np.stack(vectors).astype(np.float32)
+        if vectors
+        else np.zeros((0, embedder.dim or embedder.space.dim), np.float32)
+    )
     return _Embedded(kept, stacked)
 
 
 def _retrieval(
     embedder: Embedder, embed: Callable[..., _Embedded], part: list[Example], measured: str, against: str,
-    seed: int, resamples: int,
+    seed: int, resamples: int, refused: list[RefusedItem],
 ) -> tuple[dict[str, Metric], int, dict[str, Any]]:  # fmt: skip
     """Both directions between `measured` and the captions, or a second modality of the same examples."""
     if against != TEXT:
@@ -285,14 +291,25 @@ def _retrieval(
                          "add a caption or text column, or a captions.csv beside the files")  # fmt: skip
     got = embed(part)
     _need(got.examples)
-    captions = [(index, caption) for index, example in enumerate(got.examples)
-                for caption in example.captions if caption.strip()]  # fmt: skip
-    if not captions:
+    places: list[int] = []
+    sources: list[Source] = []
+    for index, example in enumerate(got.examples):
+        for number, caption in enumerate(example.captions, 1):
+            if caption.strip():
+                places.append(index)
+                sources.append(Source(id=f"{example.id} caption {number}", value=caption))
+    texts: list[npt.NDArray[np.float32]] = []
+    kept: list[int] = []
+    for owner, result in zip(places, embedder.embed_sources(TEXT, sources), strict=True):
+        if result.vector is None:
+            refused.append(RefusedItem(source_path(result.source), *refusal_of(result.error)))
+        else:
+            kept.append(owner)
+            texts.append(result.vector)
+    if not texts:
         raise VlcliError("E101", "", "there is nothing to measure: every example with a caption was refused",
                          "look at the refusals")  # fmt: skip
-    texts = embedder.embed_texts([caption for _, caption in captions])
-    owners = np.array([index for index, _ in captions], np.int64)
-    metrics = retrieval_metrics(texts, got.vectors, owners, text_name=against, item_name=measured, seed=seed,
-                                    resamples=resamples)  # fmt: skip
-    facts = {"against": TEXT, "captions": len(captions), "candidates": len(got.examples)}
-    return metrics, len(np.unique(owners)), facts
+    metrics = retrieval_metrics(np.stack(texts), got.vectors, np.array(kept, np.int64), text_name=against,
+                                item_name=measured, seed=seed, resamples=resamples)  # fmt: skip
+    facts = {"against": TEXT, "captions": len(texts), "candidates": len(got.examples)}
+    return metrics, len(set(kept)), facts

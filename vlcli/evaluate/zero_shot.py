@@ -178,7 +178,7 @@ def classify_sources(
             gathered.setdefault(item.modality, []).append((position, item.source))
         elif isinstance(item, RefusedInput):
             found[position] = Classified(item.path, code=item.code, reason=item.reason)
-    scale = float(space.logit_scale.exp())
+    scale = float(space.logit_scale.detach().exp())
     for modality, members in gathered.items():
         if modality not in space.modalities:
             reason = f"space '{space.name}' embeds {', '.join(space.modalities)}, not {modality}"

@@ -1,1 +1,1 @@
-"""Self-contained HTML reports and pictures."""
+"""Self-contained HTML pages and PNG contact sheets; they open without a network, in light and dark, on a phone."""
