@@ -6,7 +6,8 @@ signature can never break. Implement only those you need, each marked with `@vlc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import pluggy
 
@@ -86,19 +87,21 @@ def vlcli_health_checks() -> Iterable[api.HealthCheckSpec]:  # type: ignore[empt
 
 
 # hook name -> (kind in the registry, type that it yields)
-HOOKS: dict[str, tuple[str, type]] = {
-    "vlcli_modalities": ("modality", api.ModalitySpec),
-    "vlcli_encoders": ("encoder", api.EncoderSpec),
-    "vlcli_spaces": ("space", api.SpaceSpec),
-    "vlcli_objectives": ("objective", api.ObjectiveSpec),
-    "vlcli_methods": ("method", api.MethodSpec),
-    "vlcli_generators": ("generator", api.GeneratorSpec),
-    "vlcli_codecs": ("codec", api.CodecSpec),
-    "vlcli_datasets": ("dataset", api.DatasetSpec),
-    "vlcli_metrics": ("metric", api.MetricSpec),
-    "vlcli_stores": ("store", api.StoreSpec),
-    "vlcli_filters": ("filter", api.FilterSpec),
-    "vlcli_commands": ("command", api.CommandSpec),
-    "vlcli_recipes": ("recipes", api.RecipeFolderSpec),
-    "vlcli_health_checks": ("health check", api.HealthCheckSpec),
-}
+HOOKS: Mapping[str, tuple[str, type]] = MappingProxyType(
+    {
+        "vlcli_modalities": ("modality", api.ModalitySpec),
+        "vlcli_encoders": ("encoder", api.EncoderSpec),
+        "vlcli_spaces": ("space", api.SpaceSpec),
+        "vlcli_objectives": ("objective", api.ObjectiveSpec),
+        "vlcli_methods": ("method", api.MethodSpec),
+        "vlcli_generators": ("generator", api.GeneratorSpec),
+        "vlcli_codecs": ("codec", api.CodecSpec),
+        "vlcli_datasets": ("dataset", api.DatasetSpec),
+        "vlcli_metrics": ("metric", api.MetricSpec),
+        "vlcli_stores": ("store", api.StoreSpec),
+        "vlcli_filters": ("filter", api.FilterSpec),
+        "vlcli_commands": ("command", api.CommandSpec),
+        "vlcli_recipes": ("recipes", api.RecipeFolderSpec),
+        "vlcli_health_checks": ("health check", api.HealthCheckSpec),
+    }
+)

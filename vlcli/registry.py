@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from vlcli.api import Spec
@@ -47,26 +49,39 @@ class Registry:
 
     entries: dict[str, dict[str, Entry]] = field(default_factory=dict)
     """kind -> full name -> entry"""
-    recipe_folders: list[tuple[str, Any]] = field(default_factory=list)
+    recipe_folders: builtins.list[tuple[str, Any]] = field(default_factory=list)
     """(plugin, RecipeFolderSpec)"""
+    inactive: dict[str, str] = field(default_factory=dict)
+    """plugins that are installed but contribute nothing or not all -> why"""
+    _frozen: bool = False
+
+    def freeze(self) -> None:
+        """Allow no further registration, and hand out read-only tables from now on."""
+        read_only: Any = MappingProxyType({kind: MappingProxyType(table) for kind, table in self.entries.items()})
+        self.entries = read_only
+        self.inactive = MappingProxyType(self.inactive)  # type: ignore[assignment]
+        self.recipe_folders = tuple(self.recipe_folders)  # type: ignore[assignment]
+        self._frozen = True
 
     def add(self, plugin: str, kind: str, spec: Spec) -> None:
         """Register a spec.
 
         Raises:
-            ValueError: when the plugin has registered that name already.
+            ValueError: when the plugin has registered that name already, or the registry is frozen.
         """
+        if self._frozen:
+            raise ValueError(f"{kind} '{plugin}/{spec.name}': the registry is complete, register through a hook")
         entry = Entry(plugin, kind, spec)
         of_kind = self.entries.setdefault(kind, {})
         if entry.name in of_kind:
             raise ValueError(f"{kind} '{entry.name}' is registered twice")
         of_kind[entry.name] = entry
 
-    def list(self, kind: str) -> list[Entry]:
+    def list(self, kind: str) -> builtins.list[Entry]:
         """All entries of a kind, sorted by full name."""
         return [self.entries[kind][name] for name in sorted(self.entries.get(kind, {}))]
 
-    def names(self, kind: str) -> list[str]:
+    def names(self, kind: str) -> builtins.list[str]:
         """Names as a user would type them: short where unique, else full."""
         entries = self.list(kind)
         short = [entry.spec.name for entry in entries]
@@ -90,8 +105,10 @@ class Registry:
         known = sorted({*of_kind, *(entry.spec.name for entry in of_kind.values())})
         hint = did_you_mean(name, known)
         plugin = name.partition("/")[0]
-        if not hint and "/" in name and plugin not in {entry.plugin for entry in self.all()}:
-            hint = f"no plugin '{plugin}' is active; see `vlcli plugins list`"
+        if "/" in name and plugin in self.inactive:
+            hint = f"plugin '{plugin}' is {self.inactive[plugin]}; see `vlcli plugins doctor {plugin}`"
+        elif not hint and "/" in name and plugin not in {entry.plugin for entry in self.all()}:
+            hint = f"no plugin '{plugin}' is installed; see `vlcli plugins list`, or `vlcli plugins install`"
         if not hint:
             hint = f"known: {', '.join(self.names(kind))}" if known else f"no plugin registers a {kind}"
         raise VlcliError("P201", "", f"no {kind} is named '{name}'", hint)
@@ -114,9 +131,10 @@ class Registry:
             )
         try:
             return import_target(entry.spec.target)
-        except VlcliError:
+        except (VlcliError, KeyboardInterrupt, MemoryError):
             raise
-        except Exception as error:
+        except BaseException as error:
+            # A SystemExit in a plugin's module must not end vlcli without a word.
             raise VlcliError(
                 "P204",
                 entry.name,
@@ -168,7 +186,7 @@ class Registry:
         checked = self.check_options(entry, options)
         return self.load(entry)(**extra, **checked)
 
-    def modality_of(self, suffix: str) -> list[Entry]:
+    def modality_of(self, suffix: str) -> builtins.list[Entry]:
         """Modalities that read files with this extension (lower case, with its dot)."""
         return [entry for entry in self.list("modality") if suffix.lower() in entry.spec.extensions]
 

@@ -37,6 +37,8 @@ class State:
             from vlcli.plugins import load_plugins
 
             self._plugins = load_plugins(third_party=self.third_party)
+            for warning in self._plugins.warnings:
+                print(f"vlcli: {warning}", file=sys.stderr)
             for record in self._plugins.problems():
                 print(f"vlcli: plugin '{record.name}' ({record.distribution} {record.version}) is {record.state}: "
                       f"{record.error}", file=sys.stderr)  # fmt: skip

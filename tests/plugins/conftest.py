@@ -1,0 +1,101 @@
+"""Fake installations: distributions written into a folder that stands on `sys.path`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+HEAD = "from vlcli.api import *\n"
+
+
+@dataclass
+class Site:
+    """A folder like site-packages; distributions are added file by file, as an installer would."""
+
+    folder: Path
+    home: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def add(
+        self,
+        name: str,
+        code: str | bytes = "",
+        *,
+        distribution: str = "",
+        group: str = "vlcli.plugins.v1",
+        value: str = "",
+        entry_points: str | bytes | None = None,
+        metadata: str | None = None,
+        files: dict[str, str] | None = None,
+        requires: tuple[str, ...] = ("vlcli",),
+    ) -> str:
+        """Install a plugin; returns the name of its module."""
+        distribution = distribution or f"vlcli-{name}"
+        module = distribution.replace("-", "_").lower()
+        package = self.folder / module
+        package.mkdir()
+        source = code if isinstance(code, bytes) else (HEAD + textwrap.dedent(code)).encode()
+        (package / "__init__.py").write_bytes(source)
+        for path, text in (files or {}).items():
+            (package / path).parent.mkdir(parents=True, exist_ok=True)
+            (package / path).write_text(textwrap.dedent(text))
+        info = self.folder / f"{module}-1.0.dist-info"
+        info.mkdir()
+        if metadata is None:
+            lines = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
+            metadata = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n{lines}"
+        if metadata:
+            (info / "METADATA").write_text(metadata)
+        if entry_points is None:
+            entry_points = f"[{group}]\n{name} = {value or module}\n"
+        (info / "entry_points.txt").write_bytes(
+            entry_points if isinstance(entry_points, bytes) else entry_points.encode()
+        )
+        # The import system remembers folders by their time of change, which is coarser than a test is fast.
+        importlib.invalidate_caches()
+        return module
+
+    def run(self, *arguments: str, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `vlcli` in a process that sees this site besides the real one."""
+        return self.python("-m", "vlcli", *arguments, timeout=timeout, **environment)
+
+    def python(self, *arguments: str, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run Python in a process that sees this site besides the real one."""
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("VLCLI_")}
+        merged = {
+            **inherited, "PYTHONPATH": str(self.folder), "VLCLI_HOME": str(self.home), "PYTHONDONTWRITEBYTECODE": "1",
+            "HF_HUB_OFFLINE": "1", "COLUMNS": "100", **self.environment, **environment,
+        }  # fmt: skip
+        return subprocess.run(
+            [sys.executable, *arguments], capture_output=True, text=True, timeout=timeout, env=merged, cwd=self.home
+        )
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """An empty site, visible to this process and to `site.run`; no third-party state leaks in or out."""
+    folder, home = tmp_path / "site", tmp_path / "home"
+    folder.mkdir()
+    home.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("VLCLI_HOME", str(home))
+    for name in ("VLCLI_DISABLE_PLUGINS", "VLCLI_STRICT_PLUGINS", "VLCLI_PLUGIN_TIMEOUT"):
+        monkeypatch.delenv(name, raising=False)
+    yield Site(folder, home)
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(folder)):
+            del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def site_class() -> type[Site]:
+    """For fixtures of a wider scope."""
+    return Site

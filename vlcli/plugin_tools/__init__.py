@@ -1,0 +1,1 @@
+"""The life of a plugin beyond loading it: examining, making, installing and removing it."""
