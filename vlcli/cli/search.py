@@ -64,7 +64,9 @@ def search(
             from vlcli.report.results import write_search_page
 
             query = query_name(text, file)
-            write_search_page(html, query, [(query, hits)], state.registry, subtitle=f"{len(opened)} items in {store}")
+            write_search_page(
+                html, f"Search in {store}", [(query, hits)], state.registry, subtitle=f"{len(opened)} items"
+            )
             state.note(f"page: {html}")
     if json:
         emit_json({"results": [as_json(hit) for hit in hits]})

@@ -84,7 +84,7 @@ def modality_of_file(file: Path, space: Space, registry: Registry) -> str:
         raise VlcliError("X303", str(file), "no such file", "check the path given to --file")
     names = [entry.spec.name for entry in registry.modality_of(file.suffix) if entry.spec.name in space.modalities]
     if len(names) == 1:
-        return names[0]
+        return str(names[0])
     if names:
         raise VlcliError("U303", str(file), f"can be read as {', '.join(names)}", "say which with --file-modality")
     raise VlcliError("U303", str(file), f"space '{space.name}' embeds {', '.join(space.modalities)}, not "
