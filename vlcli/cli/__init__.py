@@ -13,6 +13,7 @@ CORE_COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "classify": ("vlcli.cli.classify:app", "Sort files into labels without training."),
         "eval": ("vlcli.cli.evaluate:app", "Measure a space on data, with confidence intervals."),
         "run": ("vlcli.cli.run:app", "Run a recipe."),
+        "reproduce": ("vlcli.cli.reproduce:app", "Test the claim of a method, with seeds, baseline and intervals."),
         "report": ("vlcli.cli.report:app", "Write the HTML report of a run or a store."),
         "store": ("vlcli.cli.store:app", "List, check, repair, export and remove stores."),
         "spaces": ("vlcli.cli.spaces:app", "List and show spaces."),

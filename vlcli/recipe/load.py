@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from vlcli.recipe.check import check_recipe
+from vlcli.recipe.check import arm_layer, check_recipe
 from vlcli.recipe.document import Layer, read_document
 from vlcli.recipe.find import RecipeFile, locate, locate_base
 from vlcli.recipe.merge import apply_set, apply_unset, merge
@@ -204,3 +204,19 @@ def changed_keys(before: Any, after: Any, path: KeyPath = ()) -> list[KeyPath]:
         keys = dict.fromkeys([*before, *after])
         return [found for key in keys for found in changed_keys(before.get(key), after.get(key), (*path, key))]
     return [] if before == after and type(before) is type(after) else [path]
+
+
+def arm_recipe(recipe: ResolvedRecipe, arm: str, registry: Registry, overrides: Sequence[str] = ()) -> ResolvedRecipe:
+    """The recipe of one arm of a claim, with further overrides (its seed).
+
+    A data set that has a `seed` option follows the recipe's seed, so that seeds differ in their data too.
+    """
+    layer = arm_layer(Layer(recipe.values, recipe.provenance), arm)
+    layer = override(layer, overrides, ())
+    data = layer.values.get("data")
+    if isinstance(data, dict):
+        entry = next((e for e in registry.list("dataset") if data.get("use") in (e.name, e.spec.name)), None)
+        model = registry.options_model(entry) if entry is not None else None
+        if model is not None and "seed" in model.model_fields:
+            layer = override(layer, [f"data.options.seed={layer.values.get('seed', 0)}"], ())
+    return resolve(layer, registry, recipe.files)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from vlcli.align.encoder import Encoded, Encoder
+from vlcli.align.vocabulary import PAD, UNK, load_tokenizer, save_tokenizer, train_word_tokenizer
 from vlcli.errors import VlcliError
 
-WORD = re.compile(r"\w+|[^\w\s]")
-PADDING, UNKNOWN = 0, 1
-VOCABULARY_FILE = "vocabulary.json"
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 
 class SmallGRU(Encoder):
@@ -33,19 +31,13 @@ class SmallGRU(Encoder):
     def __init__(self, vocabulary_size: int = 2000, width: int = 64, dim: int = 128, max_words: int = 64) -> None:
         super().__init__()
         self.dim, self.max_words = dim, max_words
-        self.words: dict[str, int] = {}
-        self.embedding = nn.Embedding(vocabulary_size, width, padding_idx=PADDING)
+        self.tokenizer: Tokenizer | None = None
+        self.embedding = nn.Embedding(vocabulary_size, width, padding_idx=PAD)
         self.gru = nn.GRU(width, dim // 2, batch_first=True, bidirectional=True)
 
     def fit(self, items: list[Any]) -> None:
-        """Take the most frequent words; ties in alphabetical order."""
-        counts: dict[str, int] = {}
-        for text in items:
-            for word in split_words(text):
-                counts[word] = counts.get(word, 0) + 1
-        ranked = sorted(counts, key=lambda word: (-counts[word], word))
-        room = self.embedding.num_embeddings - 2
-        self.words = {word: number for number, word in enumerate(ranked[:room], start=2)}
+        """Learn the vocabulary."""
+        self.tokenizer = train_word_tokenizer(items, self.embedding.num_embeddings)
 
     def preprocess(self, item: str) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask` `[T]`; an empty text is one unknown word.
@@ -53,9 +45,9 @@ class SmallGRU(Encoder):
         Raises:
             VlcliError: W140 before a vocabulary was learnt or loaded.
         """
-        if not self.words:
+        if self.tokenizer is None:
             raise VlcliError("W140", "text/small-gru", "has no vocabulary yet", "train it by a recipe, or load a space")
-        ids = [self.words.get(word, UNKNOWN) for word in split_words(item)[: self.max_words]] or [UNKNOWN]
+        ids = self.tokenizer.encode(item).ids[: self.max_words] or [UNK]
         return {"input_ids": torch.tensor(ids), "attention_mask": torch.ones(len(ids), dtype=torch.long)}
 
     def length(self, inputs: dict[str, Tensor]) -> int:
@@ -74,25 +66,10 @@ class SmallGRU(Encoder):
         return Encoded(pooled, states, mask)
 
     def save_assets(self, folder: Path) -> None:
-        """Write the vocabulary."""
-        (folder / VOCABULARY_FILE).write_text(json.dumps(self.words, ensure_ascii=False), encoding="utf-8")
+        """Write the tokenizer, once there is one."""
+        if self.tokenizer is not None:
+            save_tokenizer(self.tokenizer, folder)
 
     def load_assets(self, folder: Path) -> None:
-        """Read the vocabulary.
-
-        Raises:
-            VlcliError: W141 when it is missing or malformed.
-        """
-        path = folder / VOCABULARY_FILE
-        try:
-            words = json.loads(path.read_text(encoding="utf-8"))
-            self.words = {str(word): int(number) for word, number in words.items()}
-            if not all(2 <= number < self.embedding.num_embeddings for number in self.words.values()):
-                raise ValueError("a number is out of range")
-        except (OSError, ValueError, AttributeError, TypeError) as error:
-            raise VlcliError("W141", str(path), f"the vocabulary can not be read ({error})", "restore it") from error
-
-
-def split_words(text: str) -> list[str]:
-    """Lower-case words and marks."""
-    return WORD.findall(text.lower())
+        """Read the tokenizer; W141 when it is missing or does not fit."""
+        self.tokenizer = load_tokenizer(folder, self.embedding.num_embeddings)
