@@ -13,7 +13,7 @@ class ImageNetOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     size: Annotated[int, Field(ge=32, le=1024, description="Side in pixels of what the network sees.")] = 224
-    fit: Annotated[
+    framing: Annotated[
         Literal["squash", "crop"], Field(description="The whole picture, or its middle as in ImageNet's evaluation.")
     ] = "squash"
 

@@ -52,22 +52,22 @@ class ImageNetEncoder(Encoder):
 
     Args:
         size: side in pixels of the square that the network sees.
-        fit: `squash` resizes the whole picture to it; `crop` takes the middle of the picture, as ImageNet's own
+        framing: `squash` resizes the whole picture to it; `crop` takes the middle of the picture, as ImageNet's own
             evaluation does.
     """
 
     modality = "images"
     dim = FEATURE_DIM
 
-    def __init__(self, size: int = IMAGE_SIZE, fit: str = "squash") -> None:
+    def __init__(self, size: int = IMAGE_SIZE, framing: str = "squash") -> None:
         super().__init__()
-        self.set_up(size, fit)
+        self.set_up(size, framing)
         self.network = published_network()
 
-    def set_up(self, size: int, fit: str) -> None:
+    def set_up(self, size: int, framing: str) -> None:
         """Keep the options; `min_side` tells the modality how small a JPEG may be decoded."""
-        self.size, self.fit = size, fit
-        self.min_side = round(size * 256 / 224) if fit == "crop" else size
+        self.size, self.framing = size, framing
+        self.min_side = round(size * 256 / 224) if framing == "crop" else size
 
     @classmethod
     def restore(cls, folder: Path, **options: Any) -> Self:
@@ -81,7 +81,7 @@ class ImageNetEncoder(Encoder):
     def preprocess(self, item: Any) -> dict[str, Tensor]:
         """A picture to `pixels` `[3, size, size]`, 8 bits: a quarter of the traffic of floats."""
         image: Image.Image = item
-        if self.fit == "crop":
+        if self.framing == "crop":
             scale = self.min_side / min(image.size)
             width, height = (max(self.size, round(side * scale)) for side in image.size)
             whole = pixels(image, width, height)

@@ -1,0 +1,41 @@
+"""Batches of nearly equal length under a token budget, and the recognition of out-of-memory errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+# What an allocator says when it is not a torch.OutOfMemoryError: the CPU's allocator, MPS, cuBLAS and cuDNN.
+MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "cannot allocate memory")
+
+
+def length_batches(lengths: Sequence[int], batch_size: int, max_tokens: int | None) -> list[list[int]]:
+    """Indices grouped into batches, longest first.
+
+    Args:
+        lengths: cost of each item.
+        batch_size: at most so many items a batch.
+        max_tokens: at most so many padded tokens (longest item times number of items), except that a single item is
+            never refused.
+
+    Items of equal length keep their order, so that equal inputs give equal batches. The longest come first: if memory
+    does not suffice, that shows at once and not at the end.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    batches: list[list[int]] = []
+    for index in order:
+        current = batches[-1] if batches else []
+        longest = lengths[current[0]] if current else 0
+        fits = max_tokens is None or longest * (len(current) + 1) <= max_tokens
+        if current and len(current) < batch_size and fits:
+            current.append(index)
+        else:
+            batches.append([index])
+    return batches
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True when an error means that a device or the host ran out of memory."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in text for words in MEMORY_WORDS)

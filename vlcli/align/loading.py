@@ -1,0 +1,150 @@
+"""Loading and preprocessing in threads, in order and in bounded memory, while the model computes."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from torch import Tensor
+
+from vlcli.align.encoder import Encoder
+from vlcli.api import Modality, Source
+from vlcli.errors import VlcliError
+from vlcli.runtime.files import sha256_file
+
+# Preprocessed items that wait for the model, in bytes.
+WAITING_BYTES = 128 * 2**20
+# Items a task: a fast tokenizer wants many at once, anything heavier is spread over the threads.
+MANY, FEW = 64, 4
+
+
+@dataclass(slots=True)
+class Loaded:
+    """One input after loading: tensors, or the reason why not.
+
+    Attributes:
+        inputs: what the encoder's `preprocess` gave.
+        length: its cost.
+        content_hash: SHA-256 of the file's bytes or of the inline value; None when the file can not be read.
+    """
+
+    source: Source
+    inputs: dict[str, Tensor] | None = None
+    length: int = 1
+    error: VlcliError | None = None
+    content_hash: str | None = None
+
+    def size(self) -> int:
+        """Bytes that its tensors take."""
+        return sum(tensor.element_size() * tensor.numel() for tensor in (self.inputs or {}).values())
+
+
+class Loader:
+    """Turns sources into `Loaded`, in order, in `workers` threads.
+
+    Args:
+        modality: loads the items.
+        encoder: preprocesses them.
+        workers: threads.
+    """
+
+    def __init__(self, modality: Modality, encoder: Encoder, workers: int) -> None:
+        self.modality = modality
+        self.encoder = encoder
+        self.workers = max(1, workers)
+        self.together = type(encoder).preprocess_many is not Encoder.preprocess_many
+        self.load_item: Callable[[Source], Any] = modality.load
+        # A modality may decode smaller than full size when it is told what the encoder will shrink to.
+        min_side = getattr(encoder, "min_side", None)
+        if min_side is not None and "min_side" in inspect.signature(modality.load).parameters:
+            self.load_item = lambda source: modality.load(source, min_side=min_side)  # type: ignore[call-arg]
+
+    def __call__(self, sources: Iterable[Source]) -> Iterator[Loaded]:
+        """Yield one `Loaded` a source, in order. At most `WAITING_BYTES` (as measured so far) wait to be taken."""
+        waiting: deque[Future[list[Loaded]]] = deque()
+        stream = iter(sources)
+        chunk_size = MANY if self.together else FEW
+        measured = 0.0
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="vlcli-load") as pool:
+            try:
+                while True:
+                    ahead = self.workers + 1 if not measured else int(WAITING_BYTES / measured)
+                    ahead = max(self.workers + 1, min(ahead, 4 * self.workers))
+                    while len(waiting) < ahead and (chunk := list(islice(stream, chunk_size))):
+                        waiting.append(pool.submit(self.load_chunk, chunk))
+                    if not waiting:
+                        return
+                    done = waiting.popleft().result()
+                    size = float(sum(item.size() for item in done)) + 1
+                    measured = max(size, 0.9 * measured)
+                    yield from done
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def load_chunk(self, sources: list[Source]) -> list[Loaded]:
+        """Load and preprocess some sources; a bad one costs only itself."""
+        if not self.together:
+            return [self.load_one(source) for source in sources]
+        results = [Loaded(source, content_hash=content_hash(source)) for source in sources]
+        items: list[tuple[Loaded, Any]] = []
+        for result in results:
+            try:
+                items.append((result, self.load_item(result.source)))
+            except Exception as error:  # noqa: BLE001 - a plugin's loader may raise anything: the input is refused
+                result.error = refusal(result.source, error)
+        try:
+            rows = self.encoder.preprocess_many([item for _, item in items])
+        except Exception:  # noqa: BLE001 - one bad item must not cost the others: each is tried alone
+            for result, item in items:
+                self.preprocess_one(result, item)
+            return results
+        for (result, _), row in zip(items, rows, strict=True):
+            result.inputs, result.length = row, self.encoder.length(row)
+        return results
+
+    def load_one(self, source: Source) -> Loaded:
+        """One source; the loaded item is dropped as soon as its tensors exist."""
+        result = Loaded(source, content_hash=content_hash(source))
+        try:
+            item = self.load_item(source)
+        except Exception as error:  # noqa: BLE001 - a plugin's loader may raise anything: the input is refused
+            result.error = refusal(source, error)
+            return result
+        self.preprocess_one(result, item)
+        return result
+
+    def preprocess_one(self, result: Loaded, item: Any) -> None:
+        """Preprocess one item into its result."""
+        try:
+            result.inputs = self.encoder.preprocess(item)
+            result.length = self.encoder.length(result.inputs)
+        except Exception as error:  # noqa: BLE001 - a plugin's preprocessing may raise anything: the input is refused
+            result.inputs, result.error = None, refusal(result.source, error)
+
+
+def content_hash(source: Source) -> str | None:
+    """SHA-256 of a file's bytes or of an inline value; None when the file can not be read (loading will say why)."""
+    if source.path is None:
+        return hashlib.sha256((source.value or "").encode("utf-8", "surrogatepass")).hexdigest()
+    try:
+        return sha256_file(source.path) if source.path.is_file() else None
+    except OSError:
+        return None
+
+
+def refusal(source: Source, error: Exception) -> VlcliError:
+    """The error of an input as a VlcliError."""
+    if isinstance(error, VlcliError):
+        return error
+    reason = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, MemoryError):
+        return VlcliError(
+            "X201", source.id, "memory does not suffice to load it", "lower --workers, or split the input"
+        )
+    return VlcliError("D190", source.id, f"can not be loaded ({type(error).__name__}: {reason})", "check the file")
