@@ -134,7 +134,29 @@ def test_report_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     folder = tmp_path / "runs" / "mine-1"
     folder.mkdir(parents=True)
     (folder / "recipe.toml").write_text('title = "<script>"\n')
-    (folder / "run.json").write_text(json.dumps({"schema": 1, "seed": 3, "versions": {"torch": "2"}}))
+    (folder / "search.html").write_text("x")
+    (folder / "javascript:alert(1)").write_text("x")
+    (folder / "run.json").write_text(
+        json.dumps(
+            {
+                "schema": 1,
+                "seed": 3,
+                "versions": {"torch": "2"},
+                "steps": {
+                    "steps.embed": {
+                        "summary": "<script> embedded",
+                        "seconds": 1.5,
+                        "files": [],
+                        "result": {"refused": [{"path": "a.png", "code": "D111", "reason": "is truncated"}]},
+                    },
+                    "steps.search": {
+                        "summary": "6 queries",
+                        "files": ["search.html", "javascript:alert(1)", "gone.html"],
+                    },
+                },
+            }
+        )
+    )
     (folder / "metrics.json").write_text(json.dumps({"schema": 1, "metrics": {
         "steps.eval": {"R@1": {"value": 0.4, "ci95": [0.3, 0.5], "chance": 0.1}, "n": 30}}}))  # fmt: skip
     (folder / "events.jsonl").write_text(
@@ -144,7 +166,9 @@ def test_report_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert run(["report", str(folder)]) == ExitCode.OK
     assert capsys.readouterr().out.strip() == str(folder / "report.html")
     html = (folder / "report.html").read_text()
-    assert "0.300 – 0.500" in html and "steps.eval" in html and "versions.torch" in html and "<svg" in html
+    assert "0.300 – 0.500" in html and "steps.eval" in html and "<dt>torch</dt>" in html and "<svg" in html
+    assert "is truncated" in html and 'href="./search.html"' in html and "gone.html" not in html
+    assert 'href="./javascript%3Aalert%281%29"' in html and 'href="javascript' not in html
     assert "<script" not in html
 
 

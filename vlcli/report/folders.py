@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from vlcli.data.names import printable
 from vlcli.errors import VlcliError
-from vlcli.report.page import Code, Facts, Figure, Grid, Metrics, Page, Section, Table, data_uri, write_page
+from vlcli.report.page import (
+    Code,
+    Facts,
+    Figure,
+    Grid,
+    Link,
+    Links,
+    Metrics,
+    Page,
+    Section,
+    Table,
+    data_uri,
+    write_page,
+)
 from vlcli.report.pictures import Previews
 from vlcli.report.plots import line_plot
 from vlcli.report.results import caption_lines, card
@@ -81,7 +94,7 @@ def write_run_report(path: Path, run: Path) -> Path:
     facts = read_json(run / "run.json")
     metrics = read_json(run / "metrics.json")
     events = list(read_events(run / "events.jsonl"))
-    sections: list[Section] = []
+    sections: list[Section] = run_steps(run, facts)
     for heading, found in metric_tables(metrics):
         sections.append(Metrics(found, heading))
     curves = loss_curves(events)
@@ -90,7 +103,7 @@ def write_run_report(path: Path, run: Path) -> Path:
     for file in pictures_of(run):
         picture = data_uri(file.read_bytes(), IMAGE_TYPES[file.suffix.lower()])
         sections.append(Figure(file.stem, image=picture, heading=file.stem))
-    sections.append(Facts(flat(facts), "Environment"))
+    sections += run_facts(run, facts)
     recipe = run / "recipe.toml"
     if recipe.is_file():
         sections.append(Code(recipe.read_text(encoding="utf-8", errors="replace"), "Recipe, resolved"))
@@ -101,6 +114,43 @@ def write_run_report(path: Path, run: Path) -> Path:
         sections.append(Table(["time", "event", "what"], told, "Events", note))
     name = str(facts.get("recipe", run.name)) if isinstance(facts.get("recipe"), str) else run.name
     return write_page(path, Page(f"Run {printable(name)}", sections, printable(run.name)))
+
+
+def run_steps(run: Path, facts: Mapping[str, Any]) -> list[Section]:
+    """What each step did, the pages it wrote beside this one, and what it refused."""
+    steps = facts.get("steps")
+    if not isinstance(steps, Mapping):
+        return []
+    rows, pages, refused = [], [], []
+    for name, step in steps.items():
+        if not isinstance(step, Mapping):
+            continue
+        short = str(name).removeprefix("steps.")
+        rows.append((short, step.get("summary", ""), step.get("seconds", "")))
+        files = [str(file) for file in step.get("files") or ()]
+        pages += [Link(file, file) for file in files if (run / file).is_file() and file != "report.html"]
+        result = step.get("result")
+        listed = result.get("refused") if isinstance(result, Mapping) else None
+        for item in listed if isinstance(listed, list) else ():
+            if isinstance(item, Mapping):
+                refused.append((short, item.get("path", ""), item.get("code", ""), item.get("reason", "")))
+    sections: list[Section] = [Table(["step", "what it did", "seconds"], rows, "Steps")] if rows else []
+    if pages:
+        sections.append(Links(pages, "Pages", "They lie in the folder of this run."))
+    if refused:
+        note = f"The first {MOST_REFUSALS} of {len(refused)}." if len(refused) > MOST_REFUSALS else ""
+        sections.append(Table(["step", "input", "code", "why"], refused[:MOST_REFUSALS], "Refused inputs", note))
+    return sections
+
+
+def run_facts(run: Path, facts: Mapping[str, Any]) -> list[Section]:
+    """How the run was made, and the versions of everything."""
+    versions = facts.get("versions")
+    plain = {name: value for name, value in facts.items() if name not in ("steps", "versions") and value is not None}
+    sections: list[Section] = [Facts(flat(plain), "Run")] if plain else []
+    if isinstance(versions, Mapping):
+        sections.append(Facts(flat(versions), "Versions"))
+    return sections
 
 
 def read_json(file: Path) -> dict[str, Any]:

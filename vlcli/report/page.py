@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote
 
 from vlcli import __version__
 from vlcli.data.names import printable
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import jinja2
 
     from vlcli.evaluate.statistics import Metric
+
+SHORT_FACT = 34
+"""Characters of a name and its value that fit side by side in a column."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,10 @@ class Facts:
     note: str = ""
 
     @property
-    def rows(self) -> list[tuple[str, str]]:
-        """Name and value as text."""
-        return [(name, as_text(value)) for name, value in self.facts.items()]
+    def rows(self) -> list[tuple[str, str, bool]]:
+        """Name and value as text, and whether the two need a whole line."""
+        texts = [(name, as_text(value)) for name, value in self.facts.items()]
+        return [(name, text, len(name) + len(text) > SHORT_FACT) for name, text in texts]
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,30 @@ class Code:
     note: str = ""
 
 
-Section = Prose | Facts | Table | Metrics | Grid | Figure | Code
+@dataclass(frozen=True)
+class Link:
+    """A file beside the page: `target` is its path relative to the page."""
+
+    text: str
+    target: str
+
+    @property
+    def href(self) -> str:
+        """The target as a relative address; it can name neither a scheme nor a host."""
+        return "./" + quote(printable(self.target).lstrip("/"))
+
+
+@dataclass(frozen=True)
+class Links:
+    """Links to files beside the page."""
+
+    kind: ClassVar[str] = "links"
+    links: Sequence[Link]
+    heading: str = ""
+    note: str = ""
+
+
+Section = Prose | Facts | Table | Metrics | Grid | Figure | Code | Links
 """Part of a page; its `kind` chooses how the template shows it."""
 
 
