@@ -97,7 +97,7 @@ def embed(
     if report.refused:
         raise typer.Exit(ExitCode.REFUSED if report.embedded + report.unchanged else ExitCode.FAILED)
     if not report.inputs:
-        raise VlcliError("D102", "", f"there was nothing to embed{skip_note(report)}",
+        raise VlcliError("D102", "", f"there was nothing to embed; {skip_note(report)}".removesuffix("; "),
                          "name inputs that the space can take, or another space with --space")  # fmt: skip
 
 
@@ -180,7 +180,7 @@ def skip_note(report: IngestReport) -> str:
     parts = ", ".join(
         f"{count} × {reason}" for reason, count in sorted(report.skipped.items(), key=lambda p: -p[1])[:5]
     )
-    return f" (skipped {sum(report.skipped.values()):,}: {parts})"
+    return f"skipped {sum(report.skipped.values()):,} files ({parts})"
 
 
 def print_report(state: State, report: IngestReport, store: str, as_json: bool) -> None:
@@ -202,7 +202,7 @@ def print_report(state: State, report: IngestReport, store: str, as_json: bool) 
     if len(report.refused) > SHOWN_REFUSALS:
         state.note(f"… and {len(report.refused) - SHOWN_REFUSALS:,} more: vlcli report {store}, or --json")
     if report.skipped:
-        state.note(f"note:{skip_note(report)}; --verbose lists them")
+        state.note(f"note: {skip_note(report)}; --verbose lists them")
     if report.reused:
         state.note(f"note: {report.reused:,} of the embedded had the content of another item and took its vector")
     if report.repeated:

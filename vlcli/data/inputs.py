@@ -107,6 +107,9 @@ class Expander:
                 yield RefusedInput(printable(path), error.code, error.message)
             except OSError as error:
                 yield RefusedInput(printable(path), "D113", f"can not be read ({error.strerror})")
+            except Exception as error:  # noqa: BLE001 (a plugin's reader may raise anything: the file is refused)
+                reason = (str(error).strip().splitlines() or [""])[0]
+                yield RefusedInput(printable(path), "D190", f"can not be read ({type(error).__name__}: {reason})")
 
     def folder(self, root: Path) -> Iterator[Expanded]:
         """Every file below a folder, sorted by name; each real folder is visited once, so link loops end."""
