@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 WINDOW = 256
 COMMIT_ITEMS = 256
 COMMIT_SECONDS = 2.0
+# A file written less than this before it was looked at may be written again without its time changing, since file
+# systems count time in steps (2 s on FAT). Its time is not stored, so the next run hashes it.
+FRESH_NANOSECONDS = 2_000_000_000
 INLINE_METADATA_TEXTS = ("caption", "text", "title")
 
 
@@ -126,10 +129,10 @@ def examine(item: InputItem, known: Item | None, verify: bool) -> Examined:
     if source.path is None:
         return Examined(item, content_hash=sha256_bytes(str(source.value).encode("utf-8", "surrogatepass")))
     status = check_file(source.path)
-    examined = Examined(item, status.st_size, status.st_mtime_ns, status.st_ino)
-    stat_is_equal = known is not None and (known.size, known.mtime_ns, known.inode) == (
-        examined.size, examined.mtime_ns, examined.inode,
-    )  # fmt: skip
+    fresh = time.time_ns() - status.st_mtime_ns < FRESH_NANOSECONDS
+    examined = Examined(item, status.st_size, None if fresh else status.st_mtime_ns, status.st_ino)
+    stat = (status.st_size, status.st_mtime_ns, status.st_ino)
+    stat_is_equal = known is not None and (known.size, known.mtime_ns, known.inode) == stat
     if known is not None and stat_is_equal and not verify:
         examined.content_hash = known.content_hash
         return examined
