@@ -36,9 +36,7 @@ def golden_model() -> tuple[Albef, dict[str, torch.Tensor]]:
 def test_pretraining_step_matches_the_released_code(tag: str) -> None:
     model, arrays = golden_model()
     case = {name.removeprefix(f"{tag}."): value for name, value in arrays.items() if name.startswith(f"{tag}.")}
-    draws = Draws(
-        case["neg_image_for_text"], case["neg_text_for_image"], case["mlm_input_ids"], case["mlm_labels"]
-    )
+    draws = Draws(case["neg_image_for_text"], case["neg_text_for_image"], case["mlm_input_ids"], case["mlm_labels"])
     image, input_ids, mask = arrays["image"], arrays["input_ids"], arrays["attention_mask"]
     losses = model.pretraining_losses(image, input_ids, mask, float(case["alpha"]), draws=draws)
     close(losses.ita, case["loss_ita"])
@@ -101,6 +99,8 @@ def test_all_parameters_but_the_teachers_learn() -> None:
     losses = model.pretraining_losses(arrays["image"], arrays["input_ids"], arrays["attention_mask"])
     losses.total.backward()
     # rows of the type embedding other than 0 get zeros, but every tensor gets a gradient
-    without = [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
+    without = [
+        name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None
+    ]
     assert without == []
     assert all(not parameter.requires_grad for parameter in model.momentum.parameters())

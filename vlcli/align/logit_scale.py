@@ -60,4 +60,5 @@ class Temperature(nn.Module):
 
 def clamp_straight_through(value: Tensor, minimum: float, maximum: float) -> Tensor:
     """`value` clamped, with the gradient of the identity, so that a parameter outside can come back."""
-    return value + (value.clamp(minimum, maximum) - value).detach()
+    # the bracket is exactly 0: adding the clamp to the value instead would round
+    return value.detach().clamp(minimum, maximum) + (value - value.detach())

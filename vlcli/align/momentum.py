@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
 
 
-class MomentumCopy(nn.Module):
+Copied = TypeVar("Copied", bound=nn.Module)
+
+
+class MomentumCopy(nn.Module, Generic[Copied]):
     """An exponential moving average of a module's parameters: `average = m * average + (1 - m) * online`.
 
     Call `update` before the teacher's forward pass (MoCo, ALBEF) or after the optimizer step (BYOL); the two differ by
@@ -23,9 +26,9 @@ class MomentumCopy(nn.Module):
             hardly a teacher; 0.995 belongs to runs of many thousand steps.
     """
 
-    def __init__(self, online: nn.Module, momentum: float = 0.995) -> None:
+    def __init__(self, online: Copied, momentum: float = 0.995) -> None:
         super().__init__()
-        self.module = copy.deepcopy(online).requires_grad_(False)
+        self.module: Copied = copy.deepcopy(online).requires_grad_(False)
         self.momentum = momentum
 
     @torch.no_grad()
@@ -39,17 +42,17 @@ class MomentumCopy(nn.Module):
             return self.module(*args, **kwargs)
 
 
-class FrozenCopy(nn.Module):
+class FrozenCopy(nn.Module, Generic[Copied]):
     """A module as it was: no gradient, no update, and always in evaluation mode.
 
     A teacher left in training mode drifts through its BatchNorm statistics and its dropout (Mod-X's pitfall).
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: Copied) -> None:
         super().__init__()
-        self.module = copy.deepcopy(module).requires_grad_(False).eval()
+        self.module: Copied = copy.deepcopy(module).requires_grad_(False).eval()
 
-    def train(self, mode: bool = True) -> FrozenCopy:
+    def train(self, mode: bool = True) -> FrozenCopy[Copied]:
         """Ignored: a frozen teacher stays in evaluation mode."""
         return self
 

@@ -119,9 +119,7 @@ class InfoNCE(nn.Module):
         group: the processes whose batches count as one; None is all of them.
     """
 
-    def __init__(
-        self, label_smoothing: float = 0.0, x_weight: float = 0.5, group: Group = None
-    ) -> None:
+    def __init__(self, label_smoothing: float = 0.0, x_weight: float = 0.5, group: Group = None) -> None:
         super().__init__()
         self.label_smoothing = label_smoothing
         self.x_weight = x_weight
@@ -133,6 +131,7 @@ class InfoNCE(nn.Module):
         y: Tensor,
         scale: Tensor,
         *,
+        bias: Tensor | None = None,
         ids: Tensor | None = None,
         extra_x: Tensor | None = None,
         extra_y: Tensor | None = None,
@@ -145,6 +144,7 @@ class InfoNCE(nn.Module):
         Args:
             x, y: `[N, D]` unit rows of this process; row i of both is a pair.
             scale: multiplier of the cosines (`exp(logit_scale)`), one element.
+            bias: accepted so that all contrastive objectives are called alike; a softmax does not see it.
             ids: `[N]` integers; equal ids are positives.
             extra_x, extra_y: `[K, D]` candidates for y and for x (queues), with `extra_ids` `[K]`.
             x_teacher, y_teacher: soft targets of the x→y and of the y→x direction.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vlcli.align.gather import Group, all_gather, rank
+from vlcli.align.gather import Group, all_gather, gather_constant, rank
 from vlcli.align.objectives.info_nce import check_batch
 
 _ROWS_AT_ONCE = 256
@@ -33,23 +33,41 @@ class Margin(nn.Module):
         self.hardest = hardest
         self.group = group
 
-    def _rows(self, queries: Tensor, keys: Tensor, own: Tensor) -> Tensor:
+    def _rows(self, queries: Tensor, keys: Tensor, own: Tensor, ids: Tensor | None) -> Tensor:
         scores = queries.float() @ keys.float().T
         positive = scores.gather(1, own.unsqueeze(1))
-        hinge = (self.margin + scores - positive).clamp_min(0).scatter(1, own.unsqueeze(1), 0.0)
-        return (hinge.amax(1) if self.hardest else hinge.sum(1) / (keys.shape[0] - 1)).sum()
+        wrong = torch.ones_like(scores, dtype=torch.bool).scatter_(1, own.unsqueeze(1), False)
+        if ids is not None:
+            wrong = ids[own].unsqueeze(1) != ids.unsqueeze(0)
+        hinge = (self.margin + scores - positive).clamp_min(0).masked_fill(~wrong, 0.0)
+        return (hinge.amax(1) if self.hardest else hinge.sum(1) / wrong.sum(1).clamp_min(1)).sum()
 
-    def _direction(self, queries: Tensor, keys: Tensor, offset: int) -> Tensor:
+    def _direction(self, queries: Tensor, keys: Tensor, offset: int, ids: Tensor | None) -> Tensor:
         gathered = all_gather(keys, self.group)
         total = queries.new_zeros((), dtype=torch.float32)
         for rows in torch.split(torch.arange(queries.shape[0], device=queries.device), _ROWS_AT_ONCE):
-            part = checkpoint(self._rows, queries[rows], gathered, rows + offset, use_reentrant=False)
+            part = checkpoint(self._rows, queries[rows], gathered, rows + offset, ids, use_reentrant=False)
             total = total + part
         return total
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """The loss, a scalar, of `[N, D]` unit rows (this process's share: see `vlcli.align.gather`)."""
+    def forward(
+        self,
+        x: Tensor,
+        y: Tensor,
+        scale: Tensor | None = None,
+        *,
+        bias: Tensor | None = None,
+        ids: Tensor | None = None,
+    ) -> Tensor:
+        """The loss, a scalar (this process's share: see `vlcli.align.gather`).
+
+        Args:
+            x, y: `[N, D]` unit rows of this process; row i of both is a pair.
+            scale, bias: accepted so that all contrastive objectives are called alike; cosines are compared as they are.
+            ids: `[N]` integers; other items with the same id are no negatives.
+        """
         sizes = check_batch(x, y, self.group)
+        all_ids = None if ids is None else gather_constant(ids, self.group)
         offset = sum(sizes[: rank(self.group)])
-        total = self._direction(x, y, offset) + self._direction(y, x, offset)
+        total = self._direction(x, y, offset, all_ids) + self._direction(y, x, offset, all_ids)
         return total / 2 * (len(sizes) / sum(sizes))

@@ -28,7 +28,7 @@ class SigLIP(nn.Module):
         self.group = group
 
     def forward(
-        self, x: Tensor, y: Tensor, scale: Tensor, bias: Tensor | None = None, *, ids: Tensor | None = None
+        self, x: Tensor, y: Tensor, scale: Tensor, *, bias: Tensor | None = None, ids: Tensor | None = None
     ) -> Tensor:
         """The loss, a scalar (this process's share: see `vlcli.align.gather`).
 

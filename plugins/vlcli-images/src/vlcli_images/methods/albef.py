@@ -66,7 +66,7 @@ class AlbefConfig:
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None, dropout: float) -> Tensor:
     """Multi-head attention `[B, T, D]` over `[B, S, D]`; `mask` `[B, S]` is true where a key is real."""
-    q, k, v = (tensor.unflatten(-1, (heads, -1)).transpose(1, 2) for tensor in (query, key, value))
+    q, k, v = (tensor.reshape(*tensor.shape[:2], heads, -1).transpose(1, 2) for tensor in (query, key, value))
     allowed = None if mask is None else mask.bool()[:, None, None, :]
     mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=dropout)
     return mixed.transpose(1, 2).flatten(2)
@@ -197,6 +197,38 @@ class _Embeddings(nn.Module):
         return result
 
 
+class _LayerStack(nn.Module):
+    def __init__(self, config: AlbefConfig) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(_TextLayer(config, i >= config.fusion_layer) for i in range(config.text_layers))
+
+
+class _Bert(nn.Module):
+    def __init__(self, config: AlbefConfig) -> None:
+        super().__init__()
+        self.embeddings = _Embeddings(config)
+        self.encoder = _LayerStack(config)
+
+
+class _WordHead(nn.Module):
+    def __init__(self, config: AlbefConfig) -> None:
+        super().__init__()
+        width = config.text_width
+        self.transform = nn.ModuleDict({"dense": nn.Linear(width, width), "LayerNorm": nn.LayerNorm(width, eps=1e-12)})
+        self.decoder = nn.Linear(width, config.vocabulary)
+
+    def forward(self, fused: Tensor) -> Tensor:
+        hidden = nn.functional.gelu(self.transform["dense"](fused))
+        result: Tensor = self.decoder(self.transform["LayerNorm"](hidden))
+        return result
+
+
+class _Heads(nn.Module):
+    def __init__(self, config: AlbefConfig) -> None:
+        super().__init__()
+        self.predictions = _WordHead(config)
+
+
 class TextEncoder(nn.Module):
     """BERT cut in two: lower layers read text, upper ones also attend to the image; with a masked-word head.
 
@@ -206,37 +238,27 @@ class TextEncoder(nn.Module):
     def __init__(self, config: AlbefConfig) -> None:
         super().__init__()
         self.fusion_layer = config.fusion_layer
-        layers = nn.ModuleList(_TextLayer(config, i >= config.fusion_layer) for i in range(config.text_layers))
-        self.bert = nn.ModuleDict(
-            {"embeddings": _Embeddings(config), "encoder": nn.ModuleDict({"layer": layers})}
-        )
-        width = config.text_width
-        transform = nn.ModuleDict({"dense": nn.Linear(width, width), "LayerNorm": nn.LayerNorm(width, eps=1e-12)})
-        decoder = nn.Linear(width, config.vocabulary)
-        self.cls = nn.ModuleDict({"predictions": nn.ModuleDict({"transform": transform, "decoder": decoder})})
+        self.bert = _Bert(config)
+        self.cls = _Heads(config)
         self.apply(_initialise)
-        decoder.weight = self.bert["embeddings"].word_embeddings.weight
+        self.cls.predictions.decoder.weight = self.bert.embeddings.word_embeddings.weight
 
     def text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """Ids and mask `[B, T]` to text-only states `[B, T, D]`."""
-        x = self.bert["embeddings"](input_ids)
-        for layer in self.bert["encoder"]["layer"][: self.fusion_layer]:
+        x: Tensor = self.bert.embeddings(input_ids)
+        for layer in self.bert.encoder.layer[: self.fusion_layer]:
             x = layer(x, mask, None)
-        result: Tensor = x
-        return result
+        return x
 
     def fuse(self, text: Tensor, mask: Tensor, image: Tensor) -> Tensor:
         """Text states `[B, T, D]` and image states `[B, P, D_i]` to fused states `[B, T, D]`."""
-        for layer in self.bert["encoder"]["layer"][self.fusion_layer :]:
+        for layer in self.bert.encoder.layer[self.fusion_layer :]:
             text = layer(text, mask, image)
         return text
 
     def words(self, fused: Tensor) -> Tensor:
         """Fused states `[B, T, D]` to word logits `[B, T, V]`."""
-        head = self.cls["predictions"]
-        result: Tensor = head["decoder"](
-            head["transform"]["LayerNorm"](nn.functional.gelu(head["transform"]["dense"](fused)))
-        )
+        result: Tensor = self.cls.predictions(fused)
         return result
 
 
