@@ -99,7 +99,8 @@ def check_order(layer: Layer, trains: bool) -> Iterator[Problem]:
                           "name a space, such as images/starter")  # fmt: skip
         if not isinstance(store, str) or not store.startswith(RUN_PREFIX):
             continue
-        if step.get("use") == "embed":
+        # A misspelt verb is told by itself; what would follow from it is not.
+        if step.get("use") == "embed" or step.get("use") not in STEPS:
             made.append(store)
         elif store not in made:
             hint = did_you_mean(store, made) or "an embed step before it has to make that store"

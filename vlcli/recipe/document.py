@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 24
 BAD_AT = "(at "
+# A string that is not closed reaches to the end of the text: then each place is tried once and time stays linear.
+STRINGS_AND_COMMENTS = re.compile(
+    r""""{3}(?:[^\\]|\\.)*?(?:"{3}|\Z)|'{3}.*?(?:'{3}|\Z)|"(?:[^"\\\n]|\\.)*+"?|'[^'\n]*+'?|\#[^\n]*+""", re.DOTALL
+)
+LONG_KEY = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{MAX_DEPTH},}}")
 
 
 @dataclass
@@ -76,6 +82,9 @@ def read_text(file: Path, label: str) -> str:
 def parse_document(text: str, label: str) -> Layer:
     """Values and positions of a recipe's text."""
     text = text.replace("\r\n", "\n")
+    # tomllib takes quadratic time for a key of many parts, so such a key is refused before it gets to see it.
+    if LONG_KEY.search(STRINGS_AND_COMMENTS.sub("s", text)):
+        raise too_deep(label)
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
