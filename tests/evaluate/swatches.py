@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch import Tensor
 from vlcli import builtin
 from vlcli.align.encoder import Encoded, Encoder
 from vlcli.align.space import Space, Tower
-from vlcli.api import ModalitySpec, Source, SpaceSpec
+from vlcli.api import MetricSpec, ModalitySpec, Source, SpaceSpec
 from vlcli.errors import VlcliError
 from vlcli.registry import Registry
 
@@ -91,6 +92,17 @@ def flat(registry: Registry, device: Any = "cpu") -> Space:
     return starter(registry, device, constant=True)
 
 
+def mean_rank(similarity: np.ndarray, positives: np.ndarray) -> np.ndarray:
+    """A metric: rank of the first right answer."""
+    best = np.where(positives, similarity, -np.inf).max(axis=1, keepdims=True)
+    ranks: np.ndarray = 1.0 + ((similarity > best) & ~positives).sum(axis=1)
+    return ranks
+
+
+def wrong_shape(similarity: np.ndarray, positives: np.ndarray) -> np.ndarray:
+    return np.zeros((2, 2))
+
+
 def build_registry() -> Registry:
     registry = Registry()
     for store in builtin.vlcli_stores():
@@ -101,6 +113,8 @@ def build_registry() -> Registry:
     for name, target in (("starter", "swatches:starter"), ("flat", "swatches:flat")):
         registry.add("swatches", "space", SpaceSpec(
             name=name, summary="colours and words", target=target, modalities=("swatch", "text")))  # fmt: skip
+    for name in ("mean_rank", "wrong_shape"):
+        registry.add("swatches", "metric", MetricSpec(name=name, summary="a metric", target=f"swatches:{name}"))
     return registry
 
 

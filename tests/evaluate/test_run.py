@@ -1,12 +1,14 @@
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from vlcli.api import Source
 from vlcli.data.dataset import Example
 from vlcli.data.datasets import ListedDataset, open_dataset
 from vlcli.errors import VlcliError
+from vlcli.evaluate.registered import values_per_query
 from vlcli.evaluate.run import TASKS, evaluate_space
 from vlcli.registry import Registry
 
@@ -96,3 +98,29 @@ def test_the_same_seed_gives_the_same_json(tmp_path: Path, swatches: ModuleType,
     ]
     assert runs[0] == runs[1]
     assert runs[0]["metrics"]["text_to_swatch/mrr"]["ci95"] != runs[2]["metrics"]["text_to_swatch/mrr"]["ci95"]
+
+
+def test_metrics_of_plugins(tmp_path: Path, swatches: ModuleType, registry: Registry) -> None:
+    dataset = ListedDataset(captioned(swatches, tmp_path)[::6])
+    space = swatches.starter(registry)
+    found = evaluate_space(space, dataset, "retrieval", registry, metrics=["mean_rank"], resamples=200).metrics
+    for name in ("text_to_swatch/mean_rank", "swatch_to_text/mean_rank"):
+        assert found[name].value == 1.0 and found[name].chance is None and found[name].ci95 == (1.0, 1.0)
+    zero_shot = evaluate_space(space, dataset, "zero-shot", registry, metrics=["swatches/mean_rank"], resamples=0)
+    assert zero_shot.metrics["swatches/mean_rank"].value == 1.0
+    for names, task, code in (
+        (["meanrank"], "retrieval", "P201"), (["wrong_shape"], "retrieval", "P211"), (["mean_rank"], "knn", "E408"),
+    ):  # fmt: skip
+        with pytest.raises(VlcliError, match=code):
+            evaluate_space(space, dataset, task, registry, metrics=names)
+
+
+def test_plugin_metrics_do_not_depend_on_the_block(swatches: ModuleType) -> None:
+    generator = np.random.default_rng(0)
+    queries, candidates = (generator.normal(size=(n, 4)).astype(np.float32) for n in (9, 7))
+    groups = generator.integers(0, 7, 9)
+    values = [
+        values_per_query(swatches.mean_rank, "m", queries, candidates, groups, np.arange(7), block_elements=block)
+        for block in (1, 20, 10_000)
+    ]
+    assert values[0].tolist() == values[1].tolist() == values[2].tolist() and len(set(values[0].tolist())) > 2

@@ -39,6 +39,9 @@ def evaluate(
     modality: Annotated[str | None, typer.Option(help="What to measure, if the data hold several.")] = None,
     against: Annotated[str, typer.Option(help="The other side of retrieval.")] = "text",
     k: Annotated[int, typer.Option("--k", help="Neighbours of knn.")] = 20,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Add a metric that a plugin registers; several are fine.")
+    ] = None,
     dim: Annotated[int | None, typer.Option(help="Use the first DIM components only.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of resampling and splits.")] = 0,
     bootstrap: Annotated[int, typer.Option(help="Resamples of the 95 % interval; 0 for none.")] = 2000,
@@ -64,6 +67,7 @@ def evaluate(
     result = evaluate_space(
         loaded, dataset, task, state.registry, split=split, modality=modality, against=against,
         templates=templates or (), k=k, seed=seed, resamples=bootstrap, batch_size=batch_size, dim=dim,
+        metrics=metric or (),
         track=lambda items, total, label: track(items, label=label, total=total, quiet=state.quiet),
     )  # fmt: skip
     if html is not None:

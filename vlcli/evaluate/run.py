@@ -16,6 +16,7 @@ from vlcli.errors import VlcliError, did_you_mean
 from vlcli.evaluate.classification import Floats
 from vlcli.evaluate.knn import knn_metrics
 from vlcli.evaluate.linear_probe import draw_validation, probe_metrics
+from vlcli.evaluate.registered import registered_metrics
 from vlcli.evaluate.retrieval import retrieval_metrics
 from vlcli.evaluate.statistics import RESAMPLES, IntArray, Metric
 from vlcli.evaluate.zero_shot import (
@@ -84,7 +85,8 @@ class _Embedded:
 def evaluate_space(
     space: Space, dataset: Dataset, task: str, registry: Registry, *, split: str | None = None,
     modality: str | None = None, against: str = TEXT, templates: Sequence[str] = (), k: int = 20, seed: int = 0,
-    resamples: int = RESAMPLES, batch_size: int = 32, dim: int | None = None, track: Track | None = None,
+    resamples: int = RESAMPLES, batch_size: int = 32, dim: int | None = None, metrics: Sequence[str] = (),
+    track: Track | None = None,
 ) -> EvalResult:  # fmt: skip
     """Measure `space` on `dataset`.
 
@@ -98,16 +100,21 @@ def evaluate_space(
         k: neighbours of `knn`.
         resamples: bootstrap resamples; 0 for no intervals.
         dim: evaluate the first `dim` components (Matryoshka).
+        metrics: names of registered metrics to add, for retrieval and zero-shot.
 
     Raises:
         VlcliError: E401 unknown task, E402 empty data or split, E403 no shared modality, E404 no captions, E405 no
-            labels; what `vlcli.evaluate.retrieval` and the probes raise.
+            labels, E408 `metrics` with a probe; what `vlcli.evaluate.retrieval` and the probes raise.
     """
     from vlcli.align.embedder import Embedder
 
     if task not in TASKS:
         raise VlcliError("E401", "--task", f"'{task}' is not a task",
                          did_you_mean(task, list(TASKS)) or f"choose from {', '.join(TASKS)}")  # fmt: skip
+    for name in metrics:
+        registry.find("metric", name)
+    if metrics and task not in ("retrieval", "zero-shot"):
+        raise VlcliError("E408", "--metric", f"a registered metric can not score {task}", "use retrieval or zero-shot")
     examples = [dataset[index] for index in range(len(dataset))]
     if not examples:
         raise VlcliError("E402", "--data", "the data set has no example", "check its path and columns")
@@ -123,7 +130,11 @@ def evaluate_space(
         facts["dim"] = dim
     if task == "retrieval":
         part, facts["split"] = choose_split(examples, split)
-        metrics, n, more = _retrieval(embedder, embed, part, measured, against, seed, resamples, refused)
+        pairs = _retrieval(embedder, embed, part, measured, against, refused)
+        found = retrieval_metrics(pairs.texts, pairs.items, pairs.owners, text_name=against, item_name=measured,
+                                  seed=seed, resamples=resamples)  # fmt: skip
+        found |= _registered_both_ways(pairs, metrics, registry, (against, measured), seed, resamples)
+        n, more = len(np.unique(pairs.owners)), pairs.facts
     elif task == "zero-shot":
         part, facts["split"] = choose_split(examples, split)
         labels = labels_of(part)
@@ -131,9 +142,10 @@ def evaluate_space(
         got = embed(with_label(part))
         _need(got.examples)
         classes = label_embeddings(embedder.embed_texts, labels, prompts)
-        metrics, more = zero_shot_metrics(
-            got.vectors, classes, targets_of(got.examples, labels), labels, seed=seed, resamples=resamples
-        )
+        targets = targets_of(got.examples, labels)
+        found, more = zero_shot_metrics(got.vectors, classes, targets, labels, seed=seed, resamples=resamples)
+        found |= registered_metrics(metrics, registry, got.vectors, classes, targets, np.arange(len(labels)),
+                                    np.arange(len(targets)), seed=seed, resamples=resamples)  # fmt: skip
         n, more["templates"] = len(got.examples), list(prompts)
     else:
         train, test, facts["split"] = train_and_test(examples, split, seed)
@@ -144,15 +156,15 @@ def evaluate_space(
         arguments = (learnt.vectors, targets_of(learnt.examples, labels), got.vectors,
                      targets_of(got.examples, labels), labels)  # fmt: skip
         if task == "knn":
-            metrics, more = knn_metrics(*arguments, k=k, seed=seed, resamples=resamples)
+            found, more = knn_metrics(*arguments, k=k, seed=seed, resamples=resamples)
         else:
             held_out = np.array([example.split in ("val", "validation") for example in learnt.examples])
             usable = held_out.any() and not held_out.all()
-            metrics, more = probe_metrics(
+            found, more = probe_metrics(
                 *arguments, validation=held_out if usable else None, seed=seed, resamples=resamples
             )
         n = len(got.examples)
-    return EvalResult(task, n, metrics, refused, {**facts, **more})
+    return EvalResult(task, n, found, refused, {**facts, **more})
 
 
 def shared_modality(space: Space, examples: list[Example], task: str, against: str) -> str:
@@ -272,19 +284,27 @@ def _embed(
     return _Embedded(kept, stacked)
 
 
+@dataclass
+class _Pairs:
+    """Both sides of retrieval: `texts[i]` belongs to `items[owners[i]]`."""
+
+    texts: Floats
+    items: Floats
+    owners: IntArray
+    facts: dict[str, Any]
+
+
 def _retrieval(
     embedder: Embedder, embed: Callable[..., _Embedded], part: list[Example], measured: str, against: str,
-    seed: int, resamples: int, refused: list[RefusedItem],
-) -> tuple[dict[str, Metric], int, dict[str, Any]]:  # fmt: skip
-    """Both directions between `measured` and the captions, or a second modality of the same examples."""
+    refused: list[RefusedItem],
+) -> _Pairs:  # fmt: skip
+    """Embed `measured`, and the captions or a second modality of the same examples."""
     if against != TEXT:
         got = embed(part)
         other = embed(got.examples, against)
         place = {example.id: index for index, example in enumerate(got.examples)}
         owners = np.array([place[example.id] for example in other.examples], np.int64)
-        metrics = retrieval_metrics(other.vectors, got.vectors, owners, text_name=against, item_name=measured,
-                                    seed=seed, resamples=resamples)  # fmt: skip
-        return metrics, len(other.examples), {"against": against, "candidates": len(got.examples)}
+        return _Pairs(other.vectors, got.vectors, owners, {"against": against, "candidates": len(got.examples)})
     described = [example for example in part if any(caption.strip() for caption in example.captions)]
     if not described:
         raise VlcliError("E404", "--data", "retrieval needs captions and no example has one",
@@ -309,7 +329,20 @@ def _retrieval(
     if not texts:
         raise VlcliError("E101", "", "there is nothing to measure: every example with a caption was refused",
                          "look at the refusals")  # fmt: skip
-    metrics = retrieval_metrics(np.stack(texts), got.vectors, np.array(kept, np.int64), text_name=against,
-                                item_name=measured, seed=seed, resamples=resamples)  # fmt: skip
     facts = {"against": TEXT, "captions": len(texts), "candidates": len(got.examples)}
-    return metrics, len(set(kept)), facts
+    return _Pairs(np.stack(texts), got.vectors, np.array(kept, np.int64), facts)
+
+
+def _registered_both_ways(
+    pairs: _Pairs, names: Sequence[str], registry: Registry, sides: tuple[str, str], seed: int, resamples: int
+) -> dict[str, Metric]:
+    """Registered metrics of text to items and of items to text; intervals are over items."""
+    if not names:
+        return {}
+    described = np.unique(pairs.owners)
+    forward = registered_metrics(names, registry, pairs.texts, pairs.items, pairs.owners, np.arange(len(pairs.items)),
+                                 pairs.owners, seed=seed, resamples=resamples)  # fmt: skip
+    backward = registered_metrics(names, registry, pairs.items[described], pairs.texts, described, pairs.owners,
+                                  described, seed=seed, resamples=resamples)  # fmt: skip
+    found = {f"{sides[0]}_to_{sides[1]}/{name}": metric for name, metric in forward.items()}
+    return found | {f"{sides[1]}_to_{sides[0]}/{name}": metric for name, metric in backward.items()}
