@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vlcli.api import MethodSpec, ObjectiveSpec, RecipeFolderSpec, StoreSpec, hookimpl
+from vlcli.api import EncoderSpec, MethodSpec, ObjectiveSpec, RecipeFolderSpec, SpaceSpec, StoreSpec, hookimpl
 
 
 @hookimpl
@@ -90,4 +90,51 @@ def vlcli_methods() -> Iterator[MethodSpec]:
         paper="Continual Vision-Language Representation Learning with Off-Diagonal Information",
         kind=("align",),
         recipe="core/mod-x",
+    )
+
+
+@hookimpl
+def vlcli_encoders() -> Iterator[EncoderSpec]:
+    """Towers over Hugging Face checkpoints."""
+    options = "vlcli.align.checkpoint_options"
+    for name, summary, attribute, modality in (
+        ("hf-image", "image side of a CLIP, SigLIP, SigLIP 2 or ALIGN checkpoint", "ImageSide", "images"),
+        ("hf-text", "text side of a CLIP, SigLIP, SigLIP 2, ALIGN or CLAP checkpoint", "TextSide", "text"),
+        ("hf-audio", "audio side of a CLAP checkpoint", "AudioSide", "speech"),
+    ):
+        yield EncoderSpec(
+            name=name,
+            summary=summary,
+            target=f"vlcli.align.huggingface:{attribute}",
+            options=f"{options}:DualOptions",
+            modality=modality,
+        )
+    yield EncoderSpec(
+        name="hf-sentences",
+        summary="any text encoder, with the pooling of sentence-transformers",
+        target="vlcli.align.text_encoder:TextEncoder",
+        options=f"{options}:SentenceOptions",
+        modality="text",
+    )
+
+
+@hookimpl
+def vlcli_spaces() -> Iterator[SpaceSpec]:
+    """Adapters over Hugging Face checkpoints, written `hf:PATH_OR_NAME`."""
+    options = "vlcli.align.checkpoint_options"
+    yield SpaceSpec(
+        name="hf-dual",
+        summary="hf:PATH_OR_NAME of a CLIP, SigLIP, SigLIP 2, ALIGN or CLAP checkpoint",
+        target="vlcli.align.huggingface:dual",
+        options=f"{options}:DualSpaceOptions",
+        modalities=("images", "speech", "text"),
+        model_types=("align", "clap", "clip", "siglip", "siglip2"),
+    )
+    yield SpaceSpec(
+        name="hf-sentences",
+        summary="hf:PATH_OR_NAME of any text encoder (mean pooling, or as sentence-transformers saved it)",
+        target="vlcli.align.huggingface:sentences",
+        options=f"{options}:SentenceSpaceOptions",
+        modalities=("text",),
+        model_types=("*",),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -65,7 +65,7 @@ class Loader:
         if min_side is not None and "min_side" in inspect.signature(modality.load).parameters:
             self.load_item = lambda source: modality.load(source, min_side=min_side)  # type: ignore[call-arg]
 
-    def __call__(self, sources: Iterable[Source]) -> Iterator[Loaded]:
+    def __call__(self, sources: Iterable[Source]) -> Generator[Loaded]:
         """Yield one `Loaded` a source, in order. At most `WAITING_BYTES` (as measured so far) wait to be taken."""
         waiting: deque[Future[list[Loaded]]] = deque()
         stream = iter(sources)
