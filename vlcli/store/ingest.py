@@ -85,9 +85,10 @@ class IngestReport:
 
 @dataclass
 class Examined:
-    """An input with the stat and hash of its content, before it is embedded."""
+    """An input with the stat and hash of its content, before it is embedded; `before` is the item as stored."""
 
     item: InputItem
+    before: Item | None = None
     size: int | None = None
     mtime_ns: int | None = None
     inode: int | None = None
@@ -104,8 +105,8 @@ class Examined:
             size=self.size,
             mtime_ns=self.mtime_ns,
             inode=self.inode,
-            text=text_of(source),
-            metadata=dict(source.metadata),
+            text=text_with(source, self.before),
+            metadata=metadata_with(source, self.before),
             vector=vector,
         )
 
@@ -115,6 +116,18 @@ def text_of(source: Source) -> str | None:
     if source.value is not None:
         return source.value
     return next((str(source.metadata[key]) for key in INLINE_METADATA_TEXTS if source.metadata.get(key)), None)
+
+
+def text_with(source: Source, before: Item | None) -> str | None:
+    """The text to store; a file that comes without columns keeps the text that it has."""
+    if before is not None and source.path is not None and not source.metadata:
+        return before.text
+    return text_of(source)
+
+
+def metadata_with(source: Source, before: Item | None) -> dict[str, Any]:
+    """The columns to store: those of the manifest, or those stored when the file now comes by itself."""
+    return dict(before.metadata if before is not None and not source.metadata else source.metadata)
 
 
 def examine(item: InputItem, known: Item | None, verify: bool) -> Examined:
@@ -127,10 +140,10 @@ def examine(item: InputItem, known: Item | None, verify: bool) -> Examined:
     """
     source = item.source
     if source.path is None:
-        return Examined(item, content_hash=sha256_bytes(str(source.value).encode("utf-8", "surrogatepass")))
+        return Examined(item, known, content_hash=sha256_bytes(str(source.value).encode("utf-8", "surrogatepass")))
     status = check_file(source.path)
     fresh = time.time_ns() - status.st_mtime_ns < FRESH_NANOSECONDS
-    examined = Examined(item, status.st_size, None if fresh else status.st_mtime_ns, status.st_ino)
+    examined = Examined(item, known, status.st_size, None if fresh else status.st_mtime_ns, status.st_ino)
     stat = (status.st_size, status.st_mtime_ns, status.st_ino)
     stat_is_equal = known is not None and (known.size, known.mtime_ns, known.inode) == stat
     if known is not None and stat_is_equal and not verify:
@@ -230,7 +243,7 @@ class Ingestion:
             before = known.get(source.id)
             if before is None or (before.content_hash, before.modality) != (examined.content_hash, modality):
                 fresh.append(examined)
-            elif (before.text, before.metadata) != (text_of(source), plain(source.metadata)):
+            elif (before.text, before.metadata) != (text_with(source, before), plain(metadata_with(source, before))):
                 same_content.append(examined)
             else:
                 self.unchanged.append(Unchanged(source.id, examined.size, examined.mtime_ns, examined.inode))
