@@ -123,3 +123,11 @@ def test_over_seeds_is_students_t() -> None:
     assert found.value == pytest.approx(0.2)
     assert found.ci95 is not None and found.ci95[1] - 0.2 == pytest.approx(4.302653 * 0.1 / 3**0.5, rel=1e-5)
     assert over_seeds([0.4]).ci95 is None
+
+
+def test_many_units_take_the_percentile_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    statistic = ratio(np.random.default_rng(0).exponential(size=300), np.ones(300))
+    corrected, plain = bootstrap(statistic, 300), bootstrap(statistic, 300, method="percentile")
+    assert corrected != plain
+    monkeypatch.setattr("vlcli.evaluate.statistics.BCA_UNITS", 299)
+    assert bootstrap(statistic, 300) == plain

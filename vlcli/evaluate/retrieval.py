@@ -32,8 +32,8 @@ Ties = Literal["expected", "pessimistic"]
 
 TIE_TOLERANCE = 1e-6
 """Cosines nearer than this are equal: float32 products of unit vectors differ by 1e-7 between batch shapes."""
-BLOCK_ELEMENTS = 8_000_000
-"""Most similarities held at once (32 MB), whatever the size of the two sets."""
+BLOCK_ELEMENTS = 4_000_000
+"""Most similarities held at once (16 MB, and as much again for each comparison), whatever the size of the two sets."""
 
 
 @dataclass(frozen=True)

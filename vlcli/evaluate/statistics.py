@@ -26,6 +26,10 @@ RESAMPLES = 2000
 BLOCK_ELEMENTS = 4_000_000
 """Most multiplicities held at once (32 MB): 2,000 resamples of 100,000 units are made in 50 blocks."""
 
+BCA_UNITS = 10_000
+"""Above this number of units the correction is far below the interval's own noise, and its jackknife would cost time
+quadratic in the number of units."""
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -73,7 +77,7 @@ def median_of_rows(values: npt.ArrayLike, units: npt.ArrayLike, n_units: int) ->
     ordered = np.asarray(values, np.float64)[order]
     owners = np.asarray(units, np.int64)[order]
 
-    def statistic(counts: Array) -> Array:
+    def of_block(counts: Array) -> Array:
         cumulative = np.cumsum(counts[:, owners], axis=1)
         total = cumulative[:, -1:]
         # Rows number 1 … total in this resample; the median is between rows ceil(total / 2) and floor(total / 2) + 1.
@@ -82,6 +86,11 @@ def median_of_rows(values: npt.ArrayLike, units: npt.ArrayLike, n_units: int) ->
         found: Array = (ordered[low] + ordered[high]) / 2
         found[total[:, 0] == 0] = np.nan
         return found
+
+    def statistic(counts: Array) -> Array:
+        # There may be many more rows than units, so the block of resamples is divided again.
+        size = max(1, BLOCK_ELEMENTS // max(1, len(owners)))
+        return np.concatenate([of_block(counts[start : start + size]) for start in range(0, len(counts), size)])
 
     return statistic
 
@@ -122,7 +131,7 @@ def bootstrap_all(
 
     `bca` corrects the percentile interval for bias and skewness (Efron 1987, "Better Bootstrap Confidence
     Intervals"); it falls back to `percentile` where the correction is undefined (all resamples on one side of the
-    value). Deterministic for a seed.
+    value) or not needed (above 10,000 units). Deterministic for a seed.
 
     Raises:
         VlcliError: E101 when there is no unit, E102 when `resamples` is below 100.
@@ -154,7 +163,7 @@ def _interval(draws: Array, statistic: Statistic, units: int, method: Method, le
     if not len(draws):
         return (float("nan"), float("nan"))
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    if method == "bca" and units > 1:
+    if method == "bca" and 1 < units <= BCA_UNITS:
         tails = _bca_tails(draws, statistic, units, tails)
     low, high = np.quantile(draws, tails)
     return (float(low), float(high))
