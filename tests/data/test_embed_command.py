@@ -75,6 +75,22 @@ def test_embed_and_embed_again(tiny: Path, capsys: pytest.CaptureFixture[str]) -
     assert (code, again["embedded"], again["unchanged"]) == (0, 0, 4)
 
 
+def test_nothing_is_loaded_when_all_is_unchanged(
+    tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # `images/starter` is registered, so its modalities are known without loading it
+    embed(capsys, tiny, "--space", "images/starter", "--store", "photos")
+
+    def no_loading(*arguments: object) -> Space:
+        raise AssertionError("the space was loaded")
+
+    monkeypatch.setattr("vlcli.align.load.load_space", no_loading)
+    assert embed(capsys, tiny, "--store", "photos")[1]["unchanged"] == 4
+    Image.new("RGB", (9, 9), "black").save(tiny / "new.png")
+    with pytest.raises(AssertionError, match="was loaded"):
+        run(["--debug", "embed", str(tiny), "--store", "photos"])
+
+
 def test_the_ledger_on_the_terminal(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tiny / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 nothing")
     (tiny / "empty.png").write_bytes(b"")

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from vlcli.api import Source
 from vlcli.data.inputs import InputItem, RefusedInput, SkippedInput
 from vlcli.errors import VlcliError
-from vlcli.store import ingest as module
 
 sys.path.insert(0, str(Path(__file__).parent))
 from toy_ingest import ToyEmbedder, open_toy_store, take_in, toy_items, vector_of
@@ -81,7 +80,7 @@ def test_unchanged_is_settled_without_reading(folder: Path, tmp_path: Path, monk
         def no_reading(path: Path) -> str:
             raise AssertionError(f"{path} was read")
 
-        monkeypatch.setattr(module, "sha256_file", no_reading)
+        monkeypatch.setattr("vlcli.store.examine.sha256_file", no_reading)
         assert take_in(store, toy_items(folder)).unchanged == 12
         with pytest.raises(AssertionError, match="was read"):
             take_in(store, toy_items(folder), verify=True)

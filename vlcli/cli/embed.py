@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,9 +18,10 @@ from vlcli.cli.state import State, state_of
 from vlcli.errors import ExitCode, VlcliError
 
 if TYPE_CHECKING:
+    from vlcli.align.space import Space
     from vlcli.data.inputs import Expanded, SkippedInput
     from vlcli.registry import Registry
-    from vlcli.store.ingest import IngestReport
+    from vlcli.store.ingest import IngestReport, LateSpace
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -62,34 +64,43 @@ def embed(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Embed files into a store; what is unchanged is skipped, an interrupted run is resumed by the same command."""
-    from vlcli.align.load import load_space
     from vlcli.data.inputs import expand_inputs
     from vlcli.runtime.paths import store_path
-    from vlcli.store import SpaceInfo, open_or_create_store, open_store
-    from vlcli.store.ingest import ingest
+    from vlcli.store import SpaceInfo, is_store, open_or_create_store, open_store
+    from vlcli.store.ingest import LateSpace, ingest
 
     state = state_of(ctx)
     registry = state.registry
     path = store_path(store)
     with limits(max_file_size, max_pixels):
-        # Inputs first: a typing error shows at once, before a space is loaded or a store is made.
-        expanded: Iterator[Expanded] = expand_inputs(inputs, registry, modality)
-        remembered = None
-        if path.exists():
+        # Inputs first: a typing error shows at once, before a space is loaded or a store is made. Which modalities
+        # settle an ambiguous extension is known only later, so the list is filled below.
+        accepted: list[str] = []
+        expanded: Iterator[Expanded] = expand_inputs(inputs, registry, modality, accepted=accepted)
+        info = None
+        if is_store(path):
             with open_store(path, registry) as existing:
-                remembered = existing.info
-        if space is None:
-            expanded, space = choose_space(expanded, registry, remembered.load if remembered else None)
-        loaded = load_space(space, registry, device)
-        if dim is not None:
-            loaded.check_dim(dim)
-        width = dim or (remembered.dim if remembered else loaded.dim)
-        info = SpaceInfo(loaded.name, loaded.identity, width, space)
+                info = existing.info
+        remembered = registered_modalities(registry, info.load) if info and space is None and dim is None else None
+        chosen: Space | LateSpace
+        if info is not None and remembered is not None:
+            place = info.load
+            chosen = LateSpace(info.name, remembered, lambda: loaded_space(place, registry, device))
+        else:
+            if space is None and info is None:
+                expanded, space = choose_space(expanded, registry)
+            place = space or (info.load if info else "")
+            chosen = loaded_space(place, registry, device)
+            if dim is not None:
+                chosen.check_dim(dim)
+            width = dim or (info.dim if info else chosen.dim)
+            info = SpaceInfo(chosen.name, chosen.identity, width, lasting_name(place))
+        accepted += chosen.modalities
         with open_or_create_store(path, info, registry, backend) as opened:
             watcher = Watcher(state)
             with watcher.bar() as advance:
                 report = ingest(
-                    opened, loaded, registry, expanded, modality=modality, verify=verify, prune=prune,
+                    opened, chosen, registry, expanded, modality=modality, verify=verify, prune=prune,
                     batch_size=batch_size, workers=workers, precision=precision, advance=advance,
                     on_skip=watcher.skip,
                 )  # fmt: skip
@@ -101,19 +112,37 @@ def embed(
                          "name inputs that the space can take, or another space with --space")  # fmt: skip
 
 
-def choose_space(
-    expanded: Iterator[Expanded], registry: Registry, remembered: str | None
-) -> tuple[Iterator[Expanded], str]:
-    """The store's space, else the starter of the first input's modality; the inputs are given back whole.
+def loaded_space(name: str, registry: Registry, device: str) -> Space:
+    """The space, with torch imported only now: a run in which all is unchanged never needs it."""
+    from vlcli.align.load import load_space
+
+    return load_space(name, registry, device)
+
+
+def registered_modalities(registry: Registry, name: str) -> list[str] | None:
+    """What a registered space embeds, known without loading it; None for folders and checkpoints."""
+    found = [entry for entry in registry.list("space") if name == entry.name and not entry.spec.model_types]
+    return list(found[0].spec.modalities) or None if found else None
+
+
+def lasting_name(space: str) -> str:
+    """The name to keep in the store: a folder's becomes absolute, since the next run may start elsewhere."""
+    prefix, name = ("hf:", space.removeprefix("hf:")) if space.startswith("hf:") else ("", space)
+    folder = Path(name).expanduser()
+    if folder.is_dir() and (prefix or name.startswith((".", "~")) or (folder / "space.json").is_file()):
+        return prefix + os.path.abspath(folder)  # noqa: PTH100 (links are kept)
+    return space
+
+
+def choose_space(expanded: Iterator[Expanded], registry: Registry) -> tuple[Iterator[Expanded], str]:
+    """The starter of the first input's modality; the inputs are given back whole.
 
     Raises:
-        VlcliError: U220 when neither is there; D103 when no input is of a known type.
+        VlcliError: U220 when there is none; D103 when no input is of a known type.
     """
     from vlcli.cli.starter import starter_space
     from vlcli.data.inputs import InputItem
 
-    if remembered is not None:
-        return expanded, remembered
     head: list[Expanded] = []
     found = None
     for entry in expanded:

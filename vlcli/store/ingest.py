@@ -11,17 +11,16 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from vlcli.api import Source
 from vlcli.data.batching import windows
-from vlcli.data.files import check_file
 from vlcli.data.inputs import Expanded, InputItem, RefusedInput, SkippedInput, expand_inputs
 from vlcli.data.names import printable
 from vlcli.data.prefetch import prefetch
 from vlcli.errors import VlcliError
-from vlcli.runtime.files import sha256_bytes, sha256_file
-from vlcli.store.types import Item, Refusal, Row, Unchanged, VectorStore
+from vlcli.store.examine import Examined, examine, metadata_with, plain, text_with
+from vlcli.store.types import Refusal, Row, Unchanged, VectorStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,10 +32,6 @@ if TYPE_CHECKING:
 WINDOW = 256
 COMMIT_ITEMS = 256
 COMMIT_SECONDS = 2.0
-# A file written less than this before it was looked at may be written again without its time changing, since file
-# systems count time in steps (2 s on FAT). Its time is not stored, so the next run hashes it.
-FRESH_NANOSECONDS = 2_000_000_000
-INLINE_METADATA_TEXTS = ("caption", "text", "title")
 
 
 class Embedded(Protocol):
@@ -54,6 +49,29 @@ class SourceEmbedder(Protocol):
     """The part of `vlcli.align.embedder.Embedder` that is used here."""
 
     def embed_sources(self, modality: str, sources: Iterable[Source]) -> Iterator[Embedded]: ...
+
+
+@dataclass(frozen=True)
+class LateSpace:
+    """A space that need not be loaded while everything is unchanged: its name, its modalities, and how to load it."""
+
+    name: str
+    modalities: Sequence[str]
+    load: Callable[[], Space]
+
+
+@dataclass
+class LateEmbedder:
+    """An embedder that is made when the first source comes."""
+
+    make: Callable[[], SourceEmbedder]
+    made: SourceEmbedder | None = None
+
+    def embed_sources(self, modality: str, sources: Iterable[Source]) -> Iterator[Embedded]:
+        """As the embedder that is made."""
+        if self.made is None:
+            self.made = self.make()
+        return self.made.embed_sources(modality, sources)
 
 
 @dataclass
@@ -81,80 +99,6 @@ class IngestReport:
     def inputs(self) -> int:
         """The number of inputs."""
         return self.embedded + self.unchanged + len(self.refused)
-
-
-@dataclass
-class Examined:
-    """An input with the stat and hash of its content, before it is embedded; `before` is the item as stored."""
-
-    item: InputItem
-    before: Item | None = None
-    size: int | None = None
-    mtime_ns: int | None = None
-    inode: int | None = None
-    content_hash: str = ""
-
-    def row(self, vector: NDArray[np.float32]) -> Row:
-        """The row to store."""
-        source = self.item.source
-        return Row(
-            id=source.id,
-            path=None if source.path is None else printable(source.path),
-            modality=self.item.modality,
-            content_hash=self.content_hash,
-            size=self.size,
-            mtime_ns=self.mtime_ns,
-            inode=self.inode,
-            text=text_with(source, self.before),
-            metadata=metadata_with(source, self.before),
-            vector=vector,
-        )
-
-
-def text_of(source: Source) -> str | None:
-    """What full-text search shall find: the inline value, or a caption that came with the file."""
-    if source.value is not None:
-        return source.value
-    return next((str(source.metadata[key]) for key in INLINE_METADATA_TEXTS if source.metadata.get(key)), None)
-
-
-def text_with(source: Source, before: Item | None) -> str | None:
-    """The text to store; a file that comes without columns keeps the text that it has."""
-    if before is not None and source.path is not None and not source.metadata:
-        return before.text
-    return text_of(source)
-
-
-def metadata_with(source: Source, before: Item | None) -> dict[str, Any]:
-    """The columns to store: those of the manifest, or those stored when the file now comes by itself."""
-    return dict(before.metadata if before is not None and not source.metadata else source.metadata)
-
-
-def examine(item: InputItem, known: Item | None, verify: bool) -> Examined:
-    """Stat and, where the stat does not settle it, hash the content; runs in a thread.
-
-    A stat equal to the stored one stands for equal content unless `verify`; the hash is then taken from the store.
-
-    Raises:
-        VlcliError: D111-D115 when the file can not be used.
-    """
-    source = item.source
-    if source.path is None:
-        return Examined(item, known, content_hash=sha256_bytes(str(source.value).encode("utf-8", "surrogatepass")))
-    status = check_file(source.path)
-    fresh = time.time_ns() - status.st_mtime_ns < FRESH_NANOSECONDS
-    examined = Examined(item, known, status.st_size, None if fresh else status.st_mtime_ns, status.st_ino)
-    stat = (status.st_size, status.st_mtime_ns, status.st_ino)
-    stat_is_equal = known is not None and (known.size, known.mtime_ns, known.inode) == stat
-    if known is not None and stat_is_equal and not verify:
-        examined.content_hash = known.content_hash
-        return examined
-    try:
-        # The stat was taken first: a file that is written meanwhile differs from it and is looked at again next time.
-        examined.content_hash = sha256_file(source.path)
-    except OSError as error:
-        raise VlcliError("D113", printable(source.path), f"can not be read ({error.strerror})") from error
-    return examined
 
 
 class SeenIds:
@@ -321,19 +265,9 @@ def reason_of(error: VlcliError) -> str:
     return f"{error.message} — {error.help}" if error.help else error.message
 
 
-def plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata as it comes back from a store that keeps it as JSON."""
-    import json
-
-    from vlcli.store.catalog import metadata_json
-
-    restored: dict[str, Any] = json.loads(metadata_json(metadata))
-    return restored
-
-
 def ingest(
     store: VectorStore,
-    space: Space,
+    space: Space | LateSpace,
     registry: Registry,
     inputs: Iterable[str | Expanded],
     *,
@@ -352,7 +286,7 @@ def ingest(
     Args:
         store: pinned to this space (see `vlcli.store.open_or_create_store`); its width decides how vectors are cut.
         space: embeds; its modalities decide what is taken in. A named input of another modality is refused, one met
-            in a folder is skipped.
+            in a folder is skipped. A `LateSpace` is loaded when the first input needs it.
         registry: of all plugins.
         inputs: what `vlcli.data.inputs.expand_inputs` takes, or gave already.
         modality: read every input as this one.
@@ -370,14 +304,21 @@ def ingest(
             what the store raises (disk full …). What was acknowledged before is in the store, as it is after
             `KeyboardInterrupt`.
     """
-    from vlcli.align.embedder import Embedder
 
-    dim = store.info.dim if store.info.dim != space.dim else None
-    embedder = Embedder(space, registry, batch_size=batch_size, workers=workers, dim=dim, precision=precision)
+    def make() -> SourceEmbedder:
+        from vlcli.align.embedder import Embedder
+
+        loaded = space.load() if isinstance(space, LateSpace) else space
+        store.check_space(loaded.identity, loaded.name)
+        dim = store.info.dim if store.info.dim != loaded.dim else None
+        return Embedder(loaded, registry, batch_size=batch_size, workers=workers, dim=dim, precision=precision)
+
+    embedder: SourceEmbedder = LateEmbedder(make) if isinstance(space, LateSpace) else make()
+    modalities = list(space.modalities)
     ingestion = Ingestion(
-        store, embedder, frozenset(space.modalities), space.name, verify, workers, advance=advance, on_skip=on_skip
+        store, embedder, frozenset(modalities), space.name, verify, workers, advance=advance, on_skip=on_skip
     )
-    return run_ingestion(ingestion, expand_all(inputs, registry, modality, space.modalities), command, prune=prune)
+    return run_ingestion(ingestion, expand_all(inputs, registry, modality, modalities), command, prune=prune)
 
 
 def expand_all(
