@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from vlcli_images.methods.albef import Albef, AlbefConfig, Draws, released_state
+from vlcli_images.methods.albef import Albef, Draws, released_state
+from vlcli_images.methods.albef_layers import AlbefConfig
 
 from vlcli.align.objectives.matching import negative_weights
 

@@ -1,0 +1,1 @@
+"""Methods on images: one paper, one file."""
