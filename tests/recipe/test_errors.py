@@ -96,17 +96,20 @@ MISTAKES = {
     ),
     "step without a verb": (
         'use = "search"\n', "",
-        'error[R103] clip.toml:34: steps.find.use: missing key — write use = "embed" or "search" or "classify" or "eval" '
+        'error[R103] clip.toml:34: steps.find.use: missing key — write use = "embed" or "search" '
+        'or "classify" or "eval" '
         'or "preview" or "report"',
     ),
     "unknown verb": (
         'use = "search"', 'use = "serch"',
-        'error[R104] clip.toml:35: steps.find.use: expected "embed" or "search" or "classify" or "eval" or "preview" or '
+        'error[R104] clip.toml:35: steps.find.use: expected "embed" or "search" or "classify" or '
+        '"eval" or "preview" or '
         "\"report\", got \"serch\" — did you mean 'search'?",
     ),
     "word that is none of the choices": (
         'head = { use = "mlp"', 'head = { use = "mpl"',
-        'error[R104] clip.toml:12: towers.images.head.use: expected "identity" or "linear" or "mlp", got "mpl" — did you '
+        'error[R104] clip.toml:12: towers.images.head.use: expected "identity" or "linear" or '
+        '"mlp", got "mpl" — did you '
         "mean 'mlp'?",
     ),
     "below the smallest value": (
@@ -169,7 +172,8 @@ MISTAKES = {
     ),
     "missing plugin": (
         'use = "bert"', 'use = "speech/whisper"',
-        "error[R122] clip.toml:15: towers.text.use: the plugin 'speech' of 'speech/whisper' is not active — install it, "
+        "error[R122] clip.toml:15: towers.text.use: the plugin 'speech' of 'speech/whisper' is not "
+        "active — install it, "
         "such as `pip install vlcli-speech`; `vlcli plugins list` shows what is active",
     ),
     "missing requirement": (
@@ -206,7 +210,8 @@ OVERRIDES = {
     ),
     "broken array": (
         ["steps.find.queries=[1"], [],
-        "error[R131] --set steps.find.queries=[1: steps.find.queries: the value [1 is not valid TOML — check its quotes "
+        "error[R131] --set steps.find.queries=[1: steps.find.queries: the value [1 is not valid "
+        "TOML — check its quotes "
         "and brackets, and quote the whole argument for the shell",
     ),
     "two lines": (
@@ -224,7 +229,8 @@ OVERRIDES = {
     ),
     "through an array": (
         ["steps.find.queries.x=1"], [],
-        "error[R132] --set steps.find.queries.x=1: steps.find.queries.x: 'steps.find.queries' is an array; give it whole",
+        "error[R132] --set steps.find.queries.x=1: steps.find.queries.x: 'steps.find.queries' is "
+        "an array; give it whole",
     ),
     "unset what is not set": (
         [], ["optim.lrr"],
@@ -295,7 +301,8 @@ def test_own_files_take_the_options_of_own_files(problems: Check, good: str) -> 
 def test_space_of_the_run_needs_training(problems: Check) -> None:
     text = 'schema = 1\n[steps.e]\nuse = "embed"\ninputs = ["a"]\nstore = "s"\nspace = "@run/space"\n'
     assert problems(text) == [
-        "error[R114] clip.toml:6: steps.e.space: '@run/space' would come from training, and this recipe does not train — "
+        "error[R114] clip.toml:6: steps.e.space: '@run/space' would come from training, and this "
+        "recipe does not train — "
         "name a space, such as images/starter"
     ]
 
@@ -336,7 +343,8 @@ def test_arms_of_a_claim_are_checked_as_recipes(problems: Check, good: str) -> N
 def test_conditions_of_a_claim_name_arms_that_exist(problems: Check, good: str) -> None:
     text = good + CLAIM.replace('than = "cold"', 'than = "colt"\nvalue = 0.5')
     assert problems(text) == [
-        "error[R114] clip.toml:49: claim.conditions[0]: needs 'than' or 'value', not both — compare the arm with another "
+        "error[R114] clip.toml:49: claim.conditions[0]: needs 'than' or 'value', not both — "
+        "compare the arm with another "
         "arm, or with a number",
         "error[R104] clip.toml:52: claim.conditions[0].than: no arm is named 'colt' — did you mean 'cold'?",
     ]

@@ -57,7 +57,8 @@ def test_names_short_full_and_ambiguous(shipped: Path, registry: Registry) -> No
     assert "images/_base" not in shipped_recipes(registry)
     assert refused("alin", registry).startswith("error[R110] alin: no recipe is named 'alin' — did you mean 'align'")
     assert refused("speech/align-it", registry) == (
-        "error[R122] speech/align-it: the plugin 'speech' of the recipe 'speech/align-it' is not active — install it, such "
+        "error[R122] speech/align-it: the plugin 'speech' of the recipe 'speech/align-it' is not "
+        "active — install it, such "
         "as `pip install vlcli-speech`; a file's name ends in .toml"
     )
     write(shipped / "demo.toml", STEP)
@@ -124,7 +125,8 @@ def test_extends_that_is_not_allowed(folder: Path, registry: Registry, base: str
 def test_extends_that_is_not_there(folder: Path, registry: Registry) -> None:
     write(folder / "clip.toml", 'extends = ["bas.toml"]\n' + STEP)
     assert refused("clip.toml", registry) == (
-        "error[R106] clip.toml:2: extends[0]: there is no file 'bas.toml' — the path is relative to the file that names it"
+        "error[R106] clip.toml:2: extends[0]: there is no file 'bas.toml' — the path is relative "
+        "to the file that names it"
     )
     write(folder / "clip.toml", "extends = [3]\n" + STEP)
     assert refused("clip.toml", registry).startswith("error[R102] clip.toml:2: extends: expected an array of strings")

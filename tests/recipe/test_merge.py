@@ -18,8 +18,8 @@ from vlcli.registry import Registry
 
 keys = st.sampled_from(["a", "b", "c", "d e", "ü"])
 leaves = st.one_of(st.integers(-5, 5), st.booleans(), st.text(max_size=4), st.lists(st.integers(0, 3), max_size=3))
-trees = st.dictionaries(keys, st.recursive(leaves, lambda inner: st.dictionaries(keys, inner, max_size=3), max_leaves=6),
-                        max_size=4)  # fmt: skip
+nested = st.recursive(leaves, lambda inner: st.dictionaries(keys, inner, max_size=3), max_leaves=6)
+trees = st.dictionaries(keys, nested, max_size=4)
 
 
 def layer(values: dict[str, Any], source: str) -> Layer:

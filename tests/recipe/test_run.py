@@ -175,7 +175,8 @@ def test_resume_refuses_a_changed_recipe(fakes: Fakes, folder: Path, capsys: pyt
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         "error[R201] --set seed=8: seed: the run was begun with 7, not 8 — begin a new run for this change",
-        "error[R201] clip.toml:11: steps.second.top: the run was begun with 12, not 3 — begin a new run for this change",
+        "error[R201] clip.toml:11: steps.second.top: the run was begun with 12, not 3 — begin a "
+        "new run for this change",
     ]
     assert start("--resume", "out", "--device", "cpu", "--set", "threads=1") == 0
     assert fakes.calls == ["first", "second", "third"]

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from vlcli.align.space import Space
     from vlcli.data.inputs import Expanded
     from vlcli.recipe.schema import ClassifyStep, EmbedStep, EvalStep, PreviewStep, ReportStep, SearchStep
-    from vlcli.registry import Registry
 
-DATA_PREFIX = "data:"
 HITS_IN_RECORD = 100
 PREVIEW_PIXELS = 160
 
@@ -39,29 +37,8 @@ def step_inputs(
     """Files and data sets as items, in the order given."""
     from vlcli.data.inputs import expand_inputs
 
-    for text in inputs:
-        if text.startswith(DATA_PREFIX):
-            yield from data_items(text.removeprefix(DATA_PREFIX), context.registry, modality)
-        else:
-            yield from expand_inputs([context.run.resolve(text)], context.registry, modality, accepted=accepted)
-
-
-def data_items(name: str, registry: Registry, modality: str | None) -> Iterator[Expanded]:
-    """Every source of a data set with its captions, label and split as metadata."""
-    from dataclasses import replace
-
-    from vlcli.data.datasets import open_dataset
-    from vlcli.data.inputs import InputItem
-
-    dataset = open_dataset(name, registry)
-    for index in range(len(dataset)):
-        example = dataset[index]
-        caption = " | ".join(example.captions)
-        facts = {"caption": caption, "label": example.label, "split": example.split}
-        facts = {key: value for key, value in facts.items() if value}
-        for held, source in example.sources.items():
-            if modality in (None, held):
-                yield InputItem(held, replace(source, metadata={**example.metadata, **source.metadata, **facts}))
+    places = [context.run.resolve(text) for text in inputs]
+    return expand_inputs(places, context.registry, modality, accepted=accepted)
 
 
 def default_space(context: Context, expanded: Sequence[Expanded]) -> str:
