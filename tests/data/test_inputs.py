@@ -179,6 +179,19 @@ def test_a_manifest_of_texts(registry: Registry, tmp_path: Path) -> None:
     assert found[2].code == "D106"
 
 
+def test_a_table_without_usable_columns_is_an_error_at_once(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("pth,captoin\na.toy,x\n")
+    with pytest.raises(VlcliError, match="D107"):
+        expand_inputs([str(tmp_path / "list.csv")], registry)
+    (tmp_path / "none.csv").write_text("path\n")
+    assert error(registry, tmp_path / "none.csv").code == "D102"
+    (tmp_path / "mixed.jsonl").write_text('{"path": "a.toy"}\n{"other": 1}\n{"text": "words"}\n')
+    found = expand(registry, tmp_path / "mixed.jsonl")
+    assert [getattr(entry, "code", entry.modality if isinstance(entry, InputItem) else "") for entry in found] == [
+        "toys", "D107", "text",
+    ]  # fmt: skip
+
+
 def test_a_folder_does_not_unfold_manifests(registry: Registry, tmp_path: Path) -> None:
     make(tmp_path, "a.toy")
     (tmp_path / "list.csv").write_text("path\na.toy\n")

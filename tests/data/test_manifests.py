@@ -120,6 +120,16 @@ def test_parquet(tmp_path: Path) -> None:
     assert refused(tmp_path / "bad.parquet").code == "D105"
 
 
+def test_files_are_found_beside_the_table(tmp_path: Path) -> None:
+    (tmp_path / "images" / "sub").mkdir(parents=True)
+    for name in ("a.toy", "images/b.toy", "images/sub/c.toy", "images/a.toy"):
+        (tmp_path / name).touch()
+    for named, place in (("a.toy", "a.toy"), ("b.toy", "images/b.toy"), ("images\\sub\\c.toy", "images/sub/c.toy"),
+                         ("sub\\c.toy", "images/sub/c.toy"), ("no.toy", "no.toy")):  # fmt: skip
+        assert locate(tmp_path, named) == tmp_path / place
+    assert locate(tmp_path, "/else/x.toy") == Path("/else/x.toy")
+
+
 def test_columns_are_recognised() -> None:
     columns = find_columns([" File_Name", "Caption", "caption_2", "Label", "SPLIT", "url"], "t.csv")
     assert (columns.path, columns.texts) == (" File_Name", ("Caption", "caption_2"))

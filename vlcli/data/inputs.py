@@ -203,8 +203,7 @@ def expand_inputs(
 
     Raises:
         VlcliError: before anything is yielded: D101 an input does not exist or a glob matches nothing, D102 a folder
-            without usable files, D103/D104 a named file of unknown or ambiguous type when it is the only input, P201
-            no such modality. While iterating: D105/D107 a manifest that is no table or has no usable column.
+            without usable files, D105/D107 a manifest that is no table or has no usable column, P201 no such modality.
     """
     if not inputs:
         raise VlcliError("U131", "", "no input is given", "name files, folders, globs, manifests, or - for a list")
@@ -230,7 +229,7 @@ def plan(expander: Expander, text: str, stdin: BinaryIO | None) -> Iterator[Expa
         return started(expander.folder(path), printable(path), "the folder")
     if os.path.lexists(path):
         if expander.is_manifest(path):
-            return expander.manifest(path)
+            return started(expander.manifest(path), printable(path), "the table")
         return expander.file(path, named=True)
     if glob.has_magic(text):
         pattern = os.fspath(absolute(text))
@@ -278,7 +277,7 @@ def started(items: Iterator[Expanded], where: str, what: str) -> Iterator[Expand
         suffix = Path(item.path).suffix or "no extension"
         suffixes[suffix] = suffixes.get(suffix, 0) + 1
     if not skipped:
-        raise VlcliError("D102", where, f"{what} holds no files", "name a folder with files in it")
+        raise VlcliError("D102", where, f"{what} is empty", "name one with something in it")
     common = sorted(suffixes.items(), key=lambda pair: -pair[1])[:4]
     shown = ", ".join(f"{count} × {suffix}" for suffix, count in common)
     raise VlcliError("D102", where, f"{what} holds no file of a known type ({shown})",
@@ -359,8 +358,8 @@ def walk(root: Path) -> Iterator[Path | RefusedInput]:
 
 
 def with_metadata(source: Source, metadata: dict[str, Any] | None) -> Source:
-    """The source with a manifest's columns added."""
-    return replace(source, metadata={**source.metadata, **metadata}) if metadata else source
+    """The source with a manifest's columns added, and its id as text that stores and JSON take."""
+    return replace(source, id=printable(source.id), metadata={**source.metadata, **(metadata or {})})
 
 
 def ambiguous(path: Path, names: list[str]) -> str:

@@ -199,10 +199,13 @@ def text_column(name: str) -> bool:
 
 
 def locate(folder: Path, named: str) -> Path:
-    """The file that a row names: relative to the manifest's folder, else to a folder `images` beside it."""
-    path = Path(os.path.normpath(folder / named))
-    inner = Path(os.path.normpath(folder / "images" / named))
-    return inner if not os.path.lexists(path) and os.path.lexists(inner) else path
+    """The file that a row names: relative to the manifest's folder, else to a folder `images` beside it.
+
+    Backslashes are taken for separators when no file has them in its name: the table may come from Windows.
+    """
+    spellings = [named, named.replace("\\", "/")] if "\\" in named else [named]
+    places = [Path(os.path.normpath(base / text)) for text in spellings for base in (folder, folder / "images")]
+    return next((place for place in places if os.path.lexists(place)), places[0])
 
 
 def texts_of(row: ManifestRow, columns: Columns) -> tuple[str, ...]:
