@@ -15,6 +15,7 @@ from vlcli.data.manifests import (
     cell,
     find_columns,
     flat,
+    locate,
     other_columns,
     read_rows,
     split_list,
