@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from vlcli.cli.output import emit_json, table
 from vlcli.cli.state import state_of
 from vlcli.errors import ExitCode, VlcliError, did_you_mean
+
+KINDS = ("encoder", "modality", "objective", "method", "dataset", "metric", "command", "recipe", "generator", "codec")
 
 app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, help="List, examine, make, install and remove plugins.",
@@ -86,6 +89,112 @@ def doctor(
         )
     if not all(report.ok for report in reports):
         raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command("new", epilog="Example: vlcli plugins new tabular --kind modality --dir ~/code")
+def new(
+    name: Annotated[str, typer.Argument(help="The plugin's name: lower case, digits, dashes.")],
+    kind: Annotated[str, typer.Option("--kind", help=f"One of: {', '.join(KINDS)}.")],
+    directory: Annotated[Path, typer.Option("--dir", help="The folder `vlcli-NAME` is made in here.")] = Path(),
+    as_json: Json = False,
+) -> None:
+    """Write a new plugin: a distribution that installs, registers itself and passes its own tests."""
+    from vlcli.plugin_tools.scaffold import new_plugin
+
+    folder = new_plugin(name, kind, directory.expanduser())
+    if as_json:
+        files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+        emit_json({"folder": str(folder), "kind": kind, "files": files})
+        return
+    typer.echo(f"Wrote {folder}. Next:\n  vlcli plugins install -e {folder}\n  python -m pytest {folder}")
+
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@app.command(
+    "install", epilog="Examples: vlcli plugins install vlcli-video  ·  vlcli plugins install -e ./my-plugin --dry-run"
+)
+def install(
+    ctx: typer.Context,
+    specs: Annotated[list[str] | None, typer.Argument(help="Package names, folders, wheels or addresses.")] = None,
+    editable: Annotated[
+        list[str] | None, typer.Option("--editable", "-e", help="A folder, installed in place.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Install plugins with pip, without changing what vlcli stands on, and examine them."""
+    from vlcli.cli.plugins_install import run_install
+    from vlcli.plugin_tools.install import Wish
+
+    wishes = [*(Wish(spec) for spec in specs or []), *(Wish(path, editable=True) for path in editable or [])]
+    if not wishes:
+        raise VlcliError("U312", "", "there is nothing to install", "name a package, a folder, a wheel or an address")
+    run_install(state_of(ctx), wishes, dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+@app.command("uninstall", epilog="Example: vlcli plugins uninstall tabular")
+def uninstall(
+    ctx: typer.Context,
+    names: Annotated[list[str], typer.Argument(help="Plugins or distributions.")],
+    yes: Yes = False,
+) -> None:
+    """Remove plugins' distributions."""
+    from vlcli.cli.plugins_install import run_uninstall
+
+    run_uninstall(state_of(ctx), names, yes=yes)
+
+
+@app.command("sync", epilog="Example: vlcli plugins sync --yes")
+def sync(
+    ctx: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Install again what plugins.toml records and this environment lacks, after it was rebuilt."""
+    from vlcli.cli.plugins_install import run_install
+    from vlcli.plugin_tools.install import Wish, installed_version
+    from vlcli.plugin_tools.ledger import installed
+
+    missing = [row for row in installed() if installed_version(row.distribution) is None]
+    if not missing:
+        if as_json:
+            emit_json({"plan": [], "installed": [], "ok": True})
+        else:
+            typer.echo("Everything that plugins.toml records is installed.")
+        return
+    wishes = [Wish(row.spec, row.editable) for row in missing]
+    run_install(state_of(ctx), wishes, dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+@app.command("disable", epilog="Example: vlcli plugins disable images")
+def disable(names: Annotated[list[str], typer.Argument(help="Plugins.")]) -> None:
+    """Switch plugins off without removing them."""
+    switch(names, disabled=True)
+
+
+@app.command("enable", epilog="Example: vlcli plugins enable images")
+def enable(names: Annotated[list[str], typer.Argument(help="Plugins.")]) -> None:
+    """Switch plugins on again."""
+    switch(names, disabled=False)
+
+
+def switch(names: list[str], *, disabled: bool) -> None:
+    """Record in plugins.toml that plugins are on or off; none of them is imported for that."""
+    from vlcli.plugin_tools.ledger import set_disabled
+    from vlcli.plugins import BUILTIN, find_installed, read_plugins_file
+
+    known = {found.entry_point.name for found in find_installed()} | set(read_plugins_file().get("disabled", []))
+    for name in names:
+        if name == BUILTIN:
+            raise VlcliError("P302", BUILTIN, "the built-in plugin can not be switched off")
+        if name not in known:
+            raise unknown_plugin(name, sorted(known))
+    off = set_disabled(names, disabled)
+    typer.echo(f"Disabled: {', '.join(off) or 'none'}")
 
 
 def unknown_plugin(name: str, known: list[str]) -> VlcliError:

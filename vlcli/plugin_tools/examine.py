@@ -11,14 +11,27 @@ import sys
 import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from vlcli.errors import VlcliError
 from vlcli.isolation import HEAVY_MODULES, describe, stdout_to_stderr
+from vlcli.plugin_tools.names import normal
 from vlcli.plugin_tools.promises import broken_promise
 from vlcli.plugins import BUILTIN, Found, Loader, PluginRecord, find_installed
 from vlcli.registry import Entry, Registry, import_target, missing_requirements
 from vlcli.validation import recipe_folder
+
+
+class Checks(Protocol):
+    """Where findings go."""
+
+    def write(self, **event: Any) -> None:
+        """Take down what is about to be done."""
+        ...
+
+    def check(self, about: str, problem: str = "", *, warning: bool = False) -> None:
+        """Take down the outcome of one check; no problem means that it is well."""
+        ...
 
 
 class Journal:
@@ -54,14 +67,14 @@ def main(arguments: list[str]) -> None:
         journal.write(done=True)
 
 
-def load_with_dependencies(journal: Journal, found: Found, installed: list[Found]) -> Registry | None:
+def load_with_dependencies(journal: Checks, found: Found, installed: list[Found]) -> Registry | None:
     """Load the plugin, timed, after the core and those plugins that its distribution declares as dependencies."""
     from vlcli import __version__, builtin
 
     loader = Loader(seconds=0)
     core = PluginRecord(BUILTIN, "vlcli", __version__, 1, "ok", builtin.__name__)
     wanted = dependencies(found.distribution)
-    needed = [other for other in installed if canonical(other.distribution) in wanted]
+    needed = [other for other in installed if normal(other.distribution) in wanted]
     with stdout_to_stderr():
         loader.records.append(core)
         loader.register(core, builtin)
@@ -75,13 +88,6 @@ def load_with_dependencies(journal: Journal, found: Found, installed: list[Found
         "ms": round(record.load_ms, 2), "modules": len(sys.modules) - before, "error": record.error,
     })  # fmt: skip
     return loader.finish().registry
-
-
-def canonical(name: str) -> str:
-    """A distribution's name as packaging compares it."""
-    from packaging.utils import canonicalize_name
-
-    return canonicalize_name(name)
 
 
 def requirements(distribution_name: str) -> Iterator[Any]:
@@ -100,23 +106,23 @@ def dependencies(distribution_name: str) -> set[str]:
     waiting = [distribution_name]
     while waiting:
         try:
-            names = {canonical(requirement.name) for requirement in requirements(waiting.pop())}
+            names = {normal(requirement.name) for requirement in requirements(waiting.pop())}
         except (PackageNotFoundError, ValueError):
             # What is missing or malformed is reported by the check of the declared requirements.
             continue
         waiting += sorted(names - seen)
         seen |= names
-    return seen - {canonical(distribution_name)}
+    return seen - {normal(distribution_name)}
 
 
-def check_declared_requirements(journal: Journal, distribution_name: str) -> None:
+def check_declared_requirements(journal: Checks, distribution_name: str) -> None:
     """Is every declared requirement installed, in a version that satisfies it?"""
     try:
         declared = list(requirements(distribution_name))
     except (PackageNotFoundError, ValueError) as error:
         journal.check("declared requirements", f"can not be read ({describe(error)})")
         return
-    if not any(canonical(requirement.name) == "vlcli" for requirement in declared):
+    if not any(normal(requirement.name) == "vlcli" for requirement in declared):
         journal.check("requirement vlcli", "is not declared: add vlcli with its major version", warning=True)
     for requirement in declared:
         try:
@@ -128,7 +134,7 @@ def check_declared_requirements(journal: Journal, distribution_name: str) -> Non
         journal.check(f"requirement {requirement}", "" if fits else f"{version} is installed")
 
 
-def check_entry(journal: Journal, entry: Entry) -> None:
+def check_entry(journal: Checks, entry: Entry) -> None:
     """Do the options and the target of a spec resolve, and are they what its kind promises?"""
     about = f"{entry.kind} '{entry.spec.name}'"
     missing = missing_requirements(entry.spec)
@@ -175,7 +181,7 @@ def check_options_model(path: str) -> tuple[list[str], str]:
     return fields, ""
 
 
-def run_health_check(journal: Journal, about: str, target: Any) -> None:
+def run_health_check(journal: Checks, about: str, target: Any) -> None:
     """Run a plugin's own check."""
     try:
         sentence = target()
@@ -188,7 +194,7 @@ def run_health_check(journal: Journal, about: str, target: Any) -> None:
         journal.check(f"{about} run", "" if good else f"returned {sentence!r:.40} instead of a sentence")
 
 
-def check_recipes(journal: Journal, plugin: str, registry: Registry) -> None:
+def check_recipes(journal: Checks, plugin: str, registry: Registry) -> None:
     """Are the recipes that the plugin ships valid?"""
     from vlcli.plugin_tools.recipes import recipe_problems
 
