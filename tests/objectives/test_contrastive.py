@@ -148,8 +148,8 @@ def test_no_square_matrix_is_ever_allocated(monkeypatch: pytest.MonkeyPatch) -> 
                     Largest.numbers = max(Largest.numbers, value.numel())
             return result
 
-    monkeypatch.setattr(pairwise, "_CPU_TILE", (64, 256))
-    batch, dim = 800, 32
+    monkeypatch.setattr(pairwise, "_CPU_TILE", (64, 128))
+    batch, dim = 500, 20
     x, y = pairs(batch, dim)
     scale = torch.tensor(10.0, requires_grad=True)
     guide = Teacher(x.detach(), y.detach(), 10.0, 0.5)
@@ -228,3 +228,10 @@ def test_ulip_three_way_contrast_matches_the_released_code() -> None:
     loss.backward()
     torch.testing.assert_close(loss.detach(), data["out_loss"], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(cloud.grad, data["out_grad_pc_embed"], atol=1e-5, rtol=1e-4)
+
+
+def test_second_derivatives_are_refused_not_wrong() -> None:
+    x, y = pairs(6, 4)
+    (first,) = torch.autograd.grad(InfoNCE()(x, y, torch.tensor(3.0)), x, create_graph=True)
+    with pytest.raises(RuntimeError):
+        torch.autograd.grad(first.sum(), x)

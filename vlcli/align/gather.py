@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 Group = dist.ProcessGroup | None
 
@@ -82,6 +83,7 @@ class _AllGather(torch.autograd.Function):
         return gather_constant(tensor, group)
 
     @staticmethod
+    @once_differentiable  # a second derivative would be wrong, so it is refused
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         own = rank(ctx.group)
         # Each process's rows collect what every process's loss sends back: a reduce-scatter, by pieces, because
@@ -101,6 +103,7 @@ class _AllReduce(torch.autograd.Function):
         return total
 
     @staticmethod
+    @once_differentiable  # a second derivative would be wrong, so it is refused
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         total = gradients[0].clone()
         dist.all_reduce(total, group=ctx.group)

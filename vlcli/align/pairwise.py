@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from vlcli.align.gather import Group, all_reduce_logsumexp, batch_sizes, gather_constant, rank, reduce_to, ring
 
@@ -113,6 +114,7 @@ class _PairwiseLogSumExp(torch.autograd.Function):
         return row_value.to(dtype), column_own.to(dtype)
 
     @staticmethod
+    @once_differentiable  # a second derivative would be wrong, so it is refused
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, y, scale, row_value, column_all = ctx.saved_tensors
         group, distributed = ctx.group, ctx.distributed
@@ -230,6 +232,7 @@ class _SoftmaxAverage(torch.autograd.Function):
         return average, log_total
 
     @staticmethod
+    @once_differentiable  # a second derivative would be wrong, so it is refused
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         q, k, log_total = ctx.saved_tensors
         group, distributed = ctx.group, ctx.distributed
@@ -305,6 +308,7 @@ class _PairwiseSoftplus(torch.autograd.Function):
         return total.to(dtype)
 
     @staticmethod
+    @once_differentiable  # a second derivative would be wrong, so it is refused
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         upstream = gradients[0]
         scaled = [gradient * upstream.to(gradient.dtype) for gradient in ctx.saved_tensors]
