@@ -99,7 +99,8 @@ def test_the_ledger_on_the_terminal(tiny: Path, capsys: pytest.CaptureFixture[st
     code = run(["embed", str(tiny), "--space", "tiny", "--store", "./photos", "--device", "cpu"])
     captured = capsys.readouterr()
     assert code == 3
-    assert captured.out.startswith("./photos: 4 embedded, 0 unchanged, 2 refused (1 × D")
+    assert captured.out.startswith("./photos: 4 embedded, 0 unchanged, 2 refused (1 × ")
+    assert "the file is empty" in captured.out
     assert f"refused[D114] {tiny}/empty.png: the file is empty" in captured.err
     assert "skipped 1 files (1 × no modality reads '.html' files)" in captured.err
     with open_store(Path("photos")) as store:

@@ -212,6 +212,12 @@ def skip_note(report: IngestReport) -> str:
     return f"skipped {sum(report.skipped.values()):,} files ({parts})"
 
 
+def short(reason: str, width: int = 70) -> str:
+    """A reason without its remedy and its details in brackets, for the one line of the sum."""
+    text = reason.partition(" — ")[0].partition(" (")[0]
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
 def print_report(state: State, report: IngestReport, store: str, as_json: bool) -> None:
     """The ledger's sum on stdout; refusals and notes on stderr."""
     if as_json:
@@ -223,7 +229,7 @@ def print_report(state: State, report: IngestReport, store: str, as_json: bool) 
     else:
         reasons = Counter(line.code for line in report.refused)
         first = {line.code: line.reason for line in reversed(report.refused)}
-        why = "; ".join(f"{count} × {code}: {first[code]}" for code, count in reasons.most_common(5))
+        why = "; ".join(f"{count} × {short(first[code])}" for code, count in reasons.most_common(5))
         typer.echo(f"{store}: {report.embedded:,} embedded, {report.unchanged:,} unchanged, "
                    f"{len(report.refused):,} refused{f' ({why})' if why else ''}")  # fmt: skip
     for line in report.refused[:SHOWN_REFUSALS]:
