@@ -65,17 +65,16 @@ class ConvUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad so that the output has ``ceil(size / stride)`` cells (the odd cell goes right and below), convolve."""
-        if self.kernel > 1:
-            pads = []
-            for size in (x.shape[-1], x.shape[-2]):
-                total = max((-(-size // self.stride) - 1) * self.stride + self.kernel - size, 0)
-                pads += [total // 2, total - total // 2]
-            if pads[0] == pads[1] == pads[2] == pads[3]:
-                self.conv.padding = (pads[0], pads[0])
-            else:
-                self.conv.padding = (0, 0)
-                x = functional.pad(x, pads)
-        x = self.bn(self.conv(x))
+        pads: list[int] = []
+        for size in (x.shape[-1], x.shape[-2]):
+            total = max((-(-size // self.stride) - 1) * self.stride + self.kernel - size, 0)
+            pads += [total // 2, total - total // 2]
+        inner = pads[0] if len(set(pads)) == 1 else 0  # the same on all four sides: the convolution does it
+        if len(set(pads)) > 1:
+            x = functional.pad(x, pads)
+        conv = self.conv
+        x = functional.conv2d(x, conv.weight, conv.bias, self.stride, inner, 1, conv.groups)
+        x = self.bn(x)
         return functional.hardtanh(x, 0.0, 6.0, inplace=not torch.is_grad_enabled()) if self.act else x
 
 

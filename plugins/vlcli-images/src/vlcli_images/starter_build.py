@@ -6,6 +6,9 @@ names, equal shares for the captions of a scene, the weighted mean taken off), t
 ``sum w |t G - y|^2 + ridge |G|^2``. The image head uses ``G^T``: class evidence ``q`` gives the image vector ``q G^T``.
 The inverse covariance of the captions in ``G`` plays down what all captions share whatever their class ("a man standing
 ..."), which plain averages of captions keep.
+
+The options below, the image size and the form of the class evidence were chosen by retrieval on 500 photos of Flickr8k
+(and confirmed on 500 others); no number was fitted to them, and none of their captions is in the caption files.
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
+import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -31,7 +35,7 @@ NUM_CLASSES = 1000
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What was chosen on the development photos: ridge strength and the weights of names and scene captions."""
+    """Ridge strength, and what a class name and a scene caption weigh against a class caption."""
 
     ridge: float = 30.0
     name_weight: float = 0.5
@@ -137,8 +141,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     torch.manual_seed(0)
     sources = hashlib.sha256(CLASS_FILE.read_bytes() + SCENE_FILE.read_bytes()).hexdigest()
-    metadata = {"format": "pt", "license": "CC0-1.0", "captions_sha256": sources, "options": repr(BuildOptions())}
-    data = save(build(), metadata=metadata)
+    about = {
+        "license": "captions CC0-1.0; vectors computed with all-MiniLM-L6-v2 (Apache-2.0)",
+        "captions_sha256": sources,
+        "options": asdict(BuildOptions()),
+    }
+    # One metadata key only: safetensors writes several in no fixed order, and two builds should be the same bytes.
+    data = save(build(), metadata={"starter": json.dumps(about, sort_keys=True)})
     args.out.parent.mkdir(parents=True, exist_ok=True)
     temporary = args.out.with_name(args.out.name + ".tmp")
     temporary.write_bytes(data)
