@@ -168,8 +168,6 @@ class TextSide(DualEncoder):
     def preprocess_many(self, items: Sequence[Any]) -> list[dict[str, Tensor]]:
         """All texts in one call of the tokenizer."""
         texts = [str(item) for item in items]
-        # SigLIP 2 was trained on lower-case texts; its processor, not its tokenizer, says so.
-        texts = [text.lower() for text in texts] if self.config.model_type == "siglip2" else texts
         padding = "max_length" if self.full else False
         rows = self.prepare(texts, truncation=True, max_length=self.max_length, padding=padding)
         names = ["input_ids"] if self.full else [name for name in rows if name in ("input_ids", "attention_mask")]

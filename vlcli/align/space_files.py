@@ -68,10 +68,10 @@ class SpaceFile(BaseModel):
 
 
 def save_space(space: Space, folder: Path) -> None:
-    """Write the space; `space.json` comes last, so an interrupted save is noticed by its hashes and never half-read."""
+    """Write the space; a save that is interrupted between its two files is noticed by their hashes, never half-read."""
     from safetensors.torch import save_file
 
-    from vlcli.runtime.files import atomic_path, write_atomic
+    from vlcli.runtime.files import atomic_path
 
     folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, Tensor] = {}
@@ -83,11 +83,13 @@ def save_space(space: Space, folder: Path) -> None:
             assets = folder / "towers" / modality
             assets.mkdir(parents=True, exist_ok=True)
             tower.encoder.save_assets(assets)
-    with atomic_path(folder / WEIGHTS_FILE) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
     description = space.describe()
     description["identity"] = identity_of(description)
-    write_atomic(folder / SPACE_FILE, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    # Both are complete and synced before either replaces an older file, so a full disk leaves the older space whole.
+    with atomic_path(folder / SPACE_FILE) as space_file, atomic_path(folder / WEIGHTS_FILE) as weights_file:
+        space_file.write_text(text, encoding="utf-8")
+        save_file(tensors, weights_file, metadata={"format": "pt"})
 
 
 def read_space_file(folder: Path) -> SpaceFile:

@@ -1,11 +1,11 @@
-"""Contract checks for modalities, encoders and spaces. A plugin's own tests call them.
+"""Contract checks of what a plugin registers: modalities, encoders and spaces by their names. Plugins' tests call them.
 
-Each raises `AssertionError` with a sentence that names what is broken.
+`vlcli.testing.items` checks an object by itself; these checks also go through the registry, refuse bad inputs, save and
+load. Each raises `AssertionError` with a sentence that names what is broken.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import tempfile
 from collections.abc import Sequence
@@ -13,34 +13,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlcli.errors import VlcliError
+from vlcli.testing.items import check_encoder, check_modality
 
 if TYPE_CHECKING:
-    from vlcli.align import Encoded, Encoder, Space
+    from vlcli.align import Encoder, Space
     from vlcli.api import Modality, Source
     from vlcli.registry import Registry
 
-TOLERANCE = 1e-4
 
-
-def check_modality(registry: Registry, name: str, sources: Sequence[Source], bad: Sequence[Source] = ()) -> list[Any]:
-    """A modality expands, loads, previews and refuses as `vlcli.api.Modality` promises.
+def check_registered_modality(
+    registry: Registry, name: str, sources: Sequence[Source], bad: Sequence[Source] = ()
+) -> list[Any]:
+    """A registered modality is named as registered, loads good inputs and refuses bad ones.
 
     Args:
         registry: of all installed plugins (`check_plugin` gives it).
         name: of the modality.
-        sources: inputs that it must load; those with a path must also expand.
+        sources: inputs that it must load; those with a path also pass `check_modality`.
         bad: inputs that it must refuse with a VlcliError whose code begins with D.
 
     Returns:
         the loaded items.
     """
-    from PIL import Image
-
-    from vlcli.api import Modality
-
     entry = registry.find("modality", name)
     modality: Modality = registry.load(entry)()
-    assert isinstance(modality, Modality), f"{entry.name} lacks some of: name, expand, load, collate, preview"
     assert modality.name == entry.spec.name, (
         f"its name is '{modality.name}', but it is registered as '{entry.spec.name}'"
     )
@@ -48,19 +44,9 @@ def check_modality(registry: Registry, name: str, sources: Sequence[Source], bad
         assert extension.startswith(".") and extension == extension.lower(), (
             f"'{extension}' is not lower case with a dot"
         )
-    items = []
     for source in sources:
-        items.append(modality.load(source))
         if source.path is not None:
-            expanded = list(modality.expand(source.path))
-            assert expanded, f"{source.path} expands to nothing"
-            ids = [part.id for part in expanded]
-            assert len(set(ids)) == len(ids), f"{source.path} expands to sources with the same id"
-            for part in expanded:
-                modality.load(part)
-        with Image.open(io.BytesIO(modality.preview(source, 64))) as picture:
-            assert picture.format == "PNG", f"the preview of {source.id} is {picture.format}, not PNG"
-            assert max(picture.size) <= 64, f"the preview of {source.id} is {picture.size}, larger than asked for"
+            check_modality(modality, source.path)
     for source in bad:
         try:
             modality.load(source)
@@ -68,18 +54,18 @@ def check_modality(registry: Registry, name: str, sources: Sequence[Source], bad
             assert error.code.startswith("D"), f"{source.id} is refused with {error.code}, not with a D code"
         else:
             raise AssertionError(f"{source.id} is loaded, but must be refused")
-    return items
+    return [modality.load(source) for source in sources]
 
 
-def check_encoder(
+def check_registered_encoder(
     registry: Registry, name: str, items: Sequence[Any], options: dict[str, Any] | None = None
 ) -> Encoder:
-    """An encoder gives finite vectors of its promised shape that do not depend on the batch, and survives a round trip.
+    """A registered encoder passes `check_encoder`, batches its preprocessing alike, and survives saving and loading.
 
     Args:
         registry: of all installed plugins.
         name: of the encoder.
-        items: at least two loaded items of its modality, of different lengths where lengths vary.
+        items: at least two different loaded items of its modality, of different lengths where lengths vary.
         options: to build it with; choose the smallest.
 
     Returns:
@@ -87,48 +73,21 @@ def check_encoder(
     """
     import torch
 
-    from vlcli.align import Encoder, Space, Tower
+    from vlcli.align import Space, Tower
 
-    assert len(items) >= 2, "give at least two items"
     entry = registry.find("encoder", name)
-    encoder = registry.build("encoder", name, options)
-    assert isinstance(encoder, Encoder), f"{entry.name} gives {type(encoder).__name__}, not a vlcli.align.Encoder"
+    encoder: Encoder = registry.build("encoder", name, options)
+    check_encoder(encoder, items)
     assert encoder.modality == entry.spec.modality, f"its modality is '{encoder.modality}', not '{entry.spec.modality}'"
-    encoder.eval()
     modality: Modality = registry.load(registry.find("modality", encoder.modality))()
     rows = [encoder.preprocess(item) for item in items]
-    together = encoder.preprocess_many(items)
-    for one, many in zip(rows, together, strict=True):
+    for one, many in zip(rows, encoder.preprocess_many(items), strict=True):
         assert one.keys() == many.keys(), "preprocess and preprocess_many give different keys"
         assert all(torch.equal(one[key], many[key]) for key in one), "preprocess and preprocess_many differ"
-    for row in rows:
-        assert encoder.length(row) >= 1, "the length of an item must be at least 1"
-    with torch.inference_mode():
-        batch = encoder(modality.collate(rows))
-        alone = [encoder(modality.collate([row])) for row in rows]
-    check_encoded(batch, len(rows), encoder.dim)
-    for index, single in enumerate(alone):
-        check_encoded(single, 1, encoder.dim)
-        difference = float((batch.pooled[index] - single.pooled[0]).abs().max())
-        scale = max(1.0, float(single.pooled.abs().max()))
-        assert difference <= TOLERANCE * scale, f"item {index} differs by {difference:.2g} alone and in a batch"
-    space = Space("check", {encoder.modality: Tower(encoder, name=entry.name, options=options)})
+    checked = registry.check_options(entry, options)
+    space = Space("check", {encoder.modality: Tower(encoder, name=entry.name, options=checked)})
     check_round_trip(registry, space, encoder.modality, modality.collate(rows))
     return encoder
-
-
-def check_encoded(encoded: Encoded, count: int, dim: int) -> None:
-    """Shapes and finiteness of an encoder's output."""
-    pooled, tokens, mask = encoded.pooled, encoded.tokens, encoded.mask
-    assert tuple(pooled.shape) == (count, dim), f"pooled is {tuple(pooled.shape)}, not {(count, dim)}"
-    assert bool(pooled.isfinite().all()), "pooled holds NaN or infinite values"
-    if tokens is not None:
-        assert tokens.ndim == 3 and len(tokens) == count, f"tokens are {tuple(tokens.shape)}, not [B, T, D]"
-        assert bool(tokens.isfinite().all()), "tokens hold NaN or infinite values"
-    if mask is not None:
-        assert tokens is not None, "a mask without tokens"
-        assert mask.shape == tokens.shape[:2], f"the mask is {tuple(mask.shape)}, the tokens {tuple(tokens.shape)}"
-        assert bool(mask.any(1).all()), "the mask of an item is empty"
 
 
 def check_round_trip(registry: Registry, space: Space, modality: str, inputs: dict[str, Any]) -> None:
@@ -137,6 +96,7 @@ def check_round_trip(registry: Registry, space: Space, modality: str, inputs: di
 
     from vlcli.align import Space
 
+    space.eval()
     for trained in (False, True):
         if trained:
             parameter = next((p for p in space.tower(modality).encoder.parameters() if p.is_floating_point()), None)
@@ -146,16 +106,17 @@ def check_round_trip(registry: Registry, space: Space, modality: str, inputs: di
             with torch.no_grad():
                 parameter.mul_(1.01).add_(1e-3)
             assert space.identity != before, "the identity does not change when a weight does"
-        with tempfile.TemporaryDirectory(prefix="vlcli-check-") as folder, torch.inference_mode():
+        with tempfile.TemporaryDirectory(prefix="vlcli-check-") as folder:
             space.save(Path(folder))
             loaded = Space.load(Path(folder), registry)
             assert loaded.identity == space.identity, "the identity changes by saving and loading"
-            difference = float((space.embed(modality, inputs) - loaded.embed(modality, inputs)).abs().max())
+            with torch.inference_mode():
+                difference = float((space.embed(modality, inputs) - loaded.embed(modality, inputs)).abs().max())
             assert difference <= 1e-6, f"vectors change by {difference:.2g} by saving and loading"
 
 
 def check_space(registry: Registry, name: str, sources: dict[str, Sequence[Source]]) -> Space:
-    """A registered space embeds, gives unit vectors at every Matryoshka width, and survives a round trip.
+    """A space embeds, gives unit vectors at every Matryoshka width, and survives a round trip.
 
     Args:
         registry: of all installed plugins.

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vlcli.api import Source, VlcliError
+from vlcli.data.files import check_file
+from vlcli.data.names import printable
 
 MAX_FILE_BYTES = 10_000_000
 MAX_CHARACTERS = 1_000_000
@@ -26,8 +28,10 @@ class Text:
         Bytes that are not UTF-8 stay in the line as surrogates, so `load` refuses that line alone.
         """
         if path.suffix.lower() != ".txt":
-            yield Source(id=str(path), path=path)
+            yield Source(id=printable(path), path=path)
             return
+        check_file(path)
+        name = printable(path)
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline=None) as file:
             number = 0
             # A bounded read: a file without line ends must not fill the memory.
@@ -38,38 +42,35 @@ class Text:
                         pass
                 elif not line.strip():
                     continue
-                yield Source(
-                    id=f"{path}#{number}", value=line.rstrip("\n"), metadata={"file": str(path), "line": number}
-                )
+                place = {"file": name, "line": number}
+                yield Source(id=f"{name}#{number}", value=line.rstrip("\n"), metadata=place)
 
     def load(self, source: Source) -> str:
         """The text of a source.
 
         Raises:
-            VlcliError: D301 too long, D302 not UTF-8, D303 empty, D304 not text (NUL bytes).
+            VlcliError: D111-D115 for a file itself, D311 too long, D312 not UTF-8, D313 empty, D314 NUL bytes in it.
         """
         text = source.value if source.value is not None else self.read_file(source)
         if len(text) > MAX_CHARACTERS:
-            raise VlcliError("D301", source.id, f"the text is longer than {MAX_CHARACTERS:,} characters",
+            raise VlcliError("D311", source.id, f"the text is longer than {MAX_CHARACTERS:,} characters",
                              "split it into lines")  # fmt: skip
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            raise VlcliError("D302", source.id, "the text is not valid UTF-8", "save the file as UTF-8")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise VlcliError("D312", source.id, "the text is not valid UTF-8", "save the file as UTF-8") from error
         if "\0" in text:
-            raise VlcliError("D304", source.id, "holds NUL bytes, so it is not a text", "remove it from the inputs")
+            raise VlcliError("D314", source.id, "holds NUL bytes, so it is not a text", "remove it from the inputs")
         text = text.strip()
         if not text:
-            raise VlcliError("D303", source.id, "the text is empty", "remove it from the inputs")
+            raise VlcliError("D313", source.id, "the text is empty", "remove it from the inputs")
         return text
 
     def read_file(self, source: Source) -> str:
         """A whole file as text, bad bytes as surrogates."""
         assert source.path is not None
-        with open(source.path, "rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-        if len(data) > MAX_FILE_BYTES:
-            raise VlcliError("D301", source.id, f"the file is larger than {MAX_FILE_BYTES:,} bytes",
-                             "split it, or use a .txt file with a text a line")  # fmt: skip
-        return data.decode("utf-8-sig", errors="surrogateescape")
+        check_file(source.path, limit=MAX_FILE_BYTES)
+        return source.path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
 
     def collate(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Pad ids and masks at the end to the longest text, `[B, T]`."""
