@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+import sysconfig
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -99,3 +100,32 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 def site_class() -> type[Site]:
     """For fixtures of a wider scope."""
     return Site
+
+
+@dataclass
+class Rebuilt:
+    """A virtual environment that sees everything installed here, and takes more without touching it."""
+
+    folder: Path
+
+    def python(self, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        """Run its Python: nothing is asked of a network, distributions are built with the tools that are here."""
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("VLCLI_", "PYTEST_"))}
+        environment = {
+            **inherited, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "VLCLI_HOME": str(self.folder / "home"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1",
+        }  # fmt: skip
+        command = [str(self.folder / "bin" / "python"), *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout, env=environment, cwd=self.folder
+        )
+
+
+@pytest.fixture(scope="module")
+def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Rebuilt:
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=60)
+    site = next((folder / "lib").glob("python*/site-packages"))
+    # addsitedir rather than a plain path: the editable installs here are .pth files themselves.
+    (site / "base.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    return Rebuilt(folder)

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import sysconfig
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,41 +16,12 @@ from vlcli.plugin_tools.scaffold import KINDS, new_plugin, render
 REQUIRES_PLUGINS = ("encoder", "objective", "method", "recipe", "generator")
 
 
-@dataclass
-class Rebuilt:
-    """A virtual environment that sees everything installed here, and takes more without touching it."""
-
-    folder: Path
-
-    def python(self, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-        """Run its Python: nothing is asked of a network, distributions are built with the tools that are here."""
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("VLCLI_", "PYTEST_"))}
-        environment = {
-            **inherited, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-            "VLCLI_HOME": str(self.folder / "home"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1",
-        }  # fmt: skip
-        command = [str(self.folder / "bin" / "python"), *arguments]
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, env=environment, cwd=self.folder
-        )
-
-
-@pytest.fixture(scope="module")
-def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Rebuilt:
-    folder = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=60)
-    site = next((folder / "lib").glob("python*/site-packages"))
-    # addsitedir rather than a plain path: the editable installs here are .pth files themselves.
-    (site / "base.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
-    return Rebuilt(folder)
-
-
 def test_the_command_line_names_every_kind() -> None:
     assert tuple(KINDS) == NAMED_KINDS
 
 
 @pytest.mark.timeout(280)
-def test_every_kind_installs_and_passes_its_own_tests(rebuilt: Rebuilt, tmp_path: Path) -> None:
+def test_every_kind_installs_and_passes_its_own_tests(rebuilt: Any, tmp_path: Path) -> None:
     folders = [new_plugin(f"my-{kind}", kind, tmp_path) for kind in KINDS]
     flags = [argument for folder in folders for argument in ("-e", str(folder))]
     installed = rebuilt.python("-m", "pip", "install", "-q", "--no-deps", *flags)
@@ -71,7 +37,7 @@ def test_every_kind_installs_and_passes_its_own_tests(rebuilt: Rebuilt, tmp_path
 
 
 @pytest.mark.timeout(280)
-def test_a_method_of_a_stranger_from_new_to_run(rebuilt: Rebuilt, tmp_path: Path) -> None:
+def test_a_method_of_a_stranger_from_new_to_run(rebuilt: Any, tmp_path: Path) -> None:
     """`plugins new`, `install`, `run`, `methods`, then the environment is rebuilt and `sync` brings it back."""
 
     def vlcli(*arguments: str) -> Any:
@@ -98,7 +64,7 @@ def test_a_method_of_a_stranger_from_new_to_run(rebuilt: Rebuilt, tmp_path: Path
     assert "is installed" in vlcli("plugins", "sync").stdout
 
 
-def test_what_would_change_a_pinned_package_is_refused(rebuilt: Rebuilt, tmp_path: Path) -> None:
+def test_what_would_change_a_pinned_package_is_refused(rebuilt: Any, tmp_path: Path) -> None:
     folder = new_plugin("greedy", "metric", tmp_path)
     project = folder / "pyproject.toml"
     project.write_text(project.read_text().replace('"numpy>=2"', '"numpy<2"'))
