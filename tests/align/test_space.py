@@ -260,7 +260,14 @@ def test_a_saved_space_takes_no_options(toys: Registry, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    [{"kind": "identity"}, {"dim": 3}, {"kind": "linear", "dim": 3, "bias": True}, {"kind": "mlp", "dim": 3}, HEAD],
+    [
+        {"kind": "identity"},
+        {"kind": "centre"},
+        {"dim": 3},
+        {"kind": "linear", "dim": 3, "bias": True},
+        {"kind": "mlp", "dim": 3},
+        HEAD,
+    ],
 )
 def test_heads_are_rebuilt_from_their_spec(spec: dict[str, Any]) -> None:
     head = build_head(spec, 6)

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vlcli.errors import VlcliError, did_you_mean
 
@@ -17,6 +19,7 @@ MAX_LAYERS = 32
 
 KINDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "identity": {"dim": int},
+    "centre": {},
     "linear": {"dim": int, "bias": bool},
     "mlp": {"dim": int, "hidden": int, "layers": int, "dropout": (int, float), "residual": bool, "norm": bool},
 }  # fmt: skip
@@ -49,6 +52,26 @@ class Identity(Head):
     def forward(self, pooled: Tensor) -> Tensor:
         """`[B, D_in] -> [B, D_in]`."""
         return pooled
+
+
+class Centre(Head):
+    """Normalises, then takes off a fixed mean: what all items share no longer hides what tells them apart.
+
+    After Mu and Viswanath, "All-but-the-Top" (arXiv:1702.01417), without the removal of directions. The mean is a
+    buffer, zero at first.
+    """
+
+    mean: Tensor
+
+    def __init__(self, in_dim: int) -> None:
+        super().__init__()
+        self.dim = in_dim
+        self.spec = {"kind": "centre"}
+        self.register_buffer("mean", torch.zeros(in_dim))
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """`[B, D_in] -> [B, D_in]`."""
+        return functional.normalize(pooled.float(), dim=-1) - self.mean
 
 
 class Linear(Head):
@@ -106,7 +129,7 @@ class MLP(Head):
 def build_head(spec: Mapping[str, Any], in_dim: int) -> Head:
     """The head that a spec describes, e.g. `{"kind": "mlp", "dim": 384, "hidden": 1024}`.
 
-    `kind` is `identity`, `linear` or `mlp` (default: `linear` when `dim` is given, else `identity`).
+    `kind` is `identity`, `centre`, `linear` or `mlp` (default: `linear` when `dim` is given, else `identity`).
 
     Raises:
         VlcliError: W130 when the kind or an option is unknown, of the wrong type or out of bounds.
@@ -132,6 +155,8 @@ def build_head(spec: Mapping[str, Any], in_dim: int) -> Head:
             raise VlcliError("W130", "head.dim", f"an identity head keeps the encoder's width {in_dim}, "
                              f"not {options['dim']}", "use a linear head")  # fmt: skip
         return Identity(in_dim)
+    if kind == "centre":
+        return Centre(in_dim)
     if "dim" not in options:
         raise VlcliError("W130", "head.dim", f"a head of kind '{kind}' needs its output width")
     return Linear(in_dim, **options) if kind == "linear" else MLP(in_dim, **options)

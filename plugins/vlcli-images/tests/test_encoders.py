@@ -9,11 +9,12 @@ from PIL import Image
 from skimage import data
 from vlcli_images.encoders import ImageNetEncoder
 
-from vlcli.align import Embedder, load_space
+from vlcli.align import Embedder
+from vlcli.api import Source
 from vlcli.data.collate import pad_and_stack
 from vlcli.plugins import load_plugins
 from vlcli.registry import Registry
-from vlcli.testing.contracts import check_registered_encoder
+from vlcli.testing.contracts import check_registered_encoder, check_space
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +54,14 @@ def test_crop_takes_the_middle() -> None:
 
 
 def test_starter_finds_photographs_by_text(registry: Registry, photographs: dict[str, Image.Image]) -> None:
-    space = load_space("images/starter", registry, "cpu")
+    space = check_space(registry, "images/starter", {"text": [Source(id="1", value="a cat")]})
     assert space.license and sorted(space.modalities) == ["images", "text"]
     inputs = pad_and_stack([space.preprocess("images", picture) for picture in photographs.values()])
     with torch.inference_mode():
         pictures = space.embed("images", inputs).numpy()
     texts = Embedder(space, registry).embed_texts(["a cat", "a cup of coffee", "a rocket launch"])
     assert (texts @ pictures.T).argmax(1).tolist() == [0, 1, 2]
+
+
+def test_starter_image_side_keeps_the_contract(registry: Registry, photographs: dict[str, Image.Image]) -> None:
+    check_registered_encoder(registry, "images/starter", list(photographs.values())[:2])

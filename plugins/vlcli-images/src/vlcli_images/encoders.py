@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vlcli.align.encoder import Encoded, Encoder
 from vlcli.errors import VlcliError
+from vlcli.runtime.files import sha256_bytes, sha256_file
 from vlcli.runtime.paths import cache_dir
 from vlcli_images.efficientnet import (
     FEATURE_DIM,
@@ -24,6 +25,7 @@ from vlcli_images.efficientnet import (
     load_efficientnet_lite0,
     normalise_pixels,
 )
+from vlcli_images.starter_head import ASSET, DIM, STARTER_IMAGE_SIZE, StarterHead, load_starter_heads
 
 
 def published_network() -> EfficientNetLite0:
@@ -100,47 +102,44 @@ class ImageNetEncoder(Encoder):
 
 
 class StarterImage(Encoder):
-    """The image side of the starter space: ConSE (arXiv:1312.5650) over EfficientNet-Lite0's 1,000 classes.
+    """The image side of the starter space: EfficientNet-Lite0's classes through the shipped head.
 
-    A picture becomes the probability-weighted mean of the sentence embeddings of its likeliest class names.
-    Items are RGB `PIL.Image`s; `pooled` is `[B, 384]`, `tokens` are the network's grid `[B, T, 1280]`.
-
-    Args:
-        top: how many classes are averaged.
+    Items are RGB `PIL.Image`s; `pooled` is `[B, 384]` of unit length, `tokens` are the network's grid `[B, T, 1280]`.
     """
 
     modality = "images"
-    dim = 384
+    dim = DIM
 
-    def __init__(self, top: int = 10) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.top = top
-        self.backbone = ImageNetEncoder()
+        self.backbone = ImageNetEncoder(size=STARTER_IMAGE_SIZE)
+        self.head = load_starter_heads()[0]
         self.min_side = self.backbone.min_side
-        self.register_buffer("class_vectors", class_vectors())
+        self._asset_sha256 = sha256_file(ASSET)
+
+    @classmethod
+    def restore(cls, folder: Path, **options: Any) -> Self:
+        """The structure without reading weights."""
+        encoder = cls.__new__(cls)
+        Encoder.__init__(encoder)
+        encoder.backbone = ImageNetEncoder.restore(folder, size=STARTER_IMAGE_SIZE, framing="squash")
+        encoder.head = StarterHead()
+        encoder.min_side = encoder.backbone.min_side
+        encoder._asset_sha256 = ""
+        return encoder
 
     def preprocess(self, item: Any) -> dict[str, Tensor]:
-        """As the network's encoder does."""
+        """The whole picture, squashed to a square."""
         return self.backbone.preprocess(item)
 
     def forward(self, inputs: dict[str, Tensor]) -> Encoded:
         """`pixels` `[B, 3, H, W]` to `Encoded`."""
-        encoded = self.backbone(inputs)
-        probabilities, classes = self.backbone.network.classifier(encoded.pooled).softmax(-1).topk(self.top)
-        vectors = self.get_buffer("class_vectors")[classes]
-        return Encoded((probabilities.unsqueeze(-1) * vectors).sum(1), encoded.tokens)
+        grid = self.backbone(inputs).tokens
+        return Encoded(self.head(self.backbone.network.classifier(grid)), grid)
 
-
-def class_vectors() -> Tensor:
-    """Unit MiniLM vectors of ImageNet's class names `[1000, 384]`, from the encoder `text/minilm`."""
-    from torchvision.models import EfficientNet_B0_Weights
-
-    from vlcli.data.collate import pad_and_stack
-    from vlcli.plugins import load_plugins
-
-    encoder = load_plugins().registry.build("encoder", "text/minilm")
-    names = EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]
-    rows = encoder.preprocess_many([f"a photo of a {name}" for name in names])
-    with torch.no_grad():
-        parts = [encoder(pad_and_stack(rows[start : start + 100])).pooled for start in range(0, len(rows), 100)]
-    return torch.nn.functional.normalize(torch.cat(parts), dim=-1)
+    def reference(self) -> dict[str, str] | None:
+        """The network's package and the shipped head, as one hash."""
+        if not self._asset_sha256:
+            return None
+        both = sha256_bytes(f"{WEIGHTS_SHA256} {self._asset_sha256}".encode())
+        return {"source": f"{WEIGHTS_DISTRIBUTION}==0.1.0 and the head shipped with vlcli-images", "sha256": both}

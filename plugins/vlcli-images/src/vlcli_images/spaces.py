@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vlcli.align import Space, Tower
+from vlcli.align.projection import Centre
+from vlcli_images.starter_head import load_starter_heads
 
 if TYPE_CHECKING:
     import torch
@@ -13,9 +15,13 @@ if TYPE_CHECKING:
 
 
 def starter(registry: Registry, device: torch.device, **options: Any) -> Space:
-    """`images/starter`: the plugin's image side, and MiniLM (found by its registry name) for sentences."""
+    """`images/starter`: the plugin's image side; MiniLM (found by its registry name) less the mean caption for text."""
+    sentences = registry.build("encoder", "text/minilm")
+    settings = registry.check_options(registry.find("encoder", "text/minilm"))
+    centre = Centre(sentences.dim)
+    centre.mean.copy_(load_starter_heads()[1].mean)
     towers = {
         "images": Tower(registry.build("encoder", "images/starter", options), name="images/starter", options=options),
-        "text": Tower(registry.build("encoder", "text/minilm"), name="text/minilm"),
+        "text": Tower(sentences, centre, "text/minilm", settings),
     }
     return Space("images/starter", towers, license="Apache-2.0").to(device)
