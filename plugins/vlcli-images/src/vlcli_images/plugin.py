@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vlcli.api import DatasetSpec, EncoderSpec, HealthCheckSpec, ModalitySpec, SpaceSpec, hookimpl
+from vlcli.api import (
+    DatasetSpec,
+    EncoderSpec,
+    FilterSpec,
+    HealthCheckSpec,
+    MethodSpec,
+    ModalitySpec,
+    SpaceSpec,
+    hookimpl,
+)
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic",
               ".heif")  # fmt: skip
@@ -101,4 +110,35 @@ def vlcli_spaces() -> Iterator[SpaceSpec]:
         options="vlcli_images.encoder_options:StarterOptions",
         license="Apache-2.0",
         modalities=("images", "text"),
+    )
+
+
+@hookimpl
+def vlcli_methods() -> Iterator[MethodSpec]:
+    """Papers on pictures and language."""
+    yield MethodSpec(
+        name="align",
+        summary="A plain dual encoder with label smoothing and a learned temperature, on noisy captions.",
+        target="vlcli_images.methods.align:Align",
+        options="vlcli_images.method_options:AlignOptions",
+        paper="Scaling Up Visual and Vision-Language Representation Learning With Noisy Text Supervision",
+        kind=("align",),
+        recipe="images/align",
+    )
+
+
+@hookimpl
+def vlcli_filters() -> Iterator[FilterSpec]:
+    """Filters of noisy web data."""
+    yield FilterSpec(
+        name="align-text",
+        summary="ALIGN's text filters: shared boilerplate, length, rare words.",
+        target="vlcli_images.methods.align:TextFilter",
+        options="vlcli_images.method_options:TextFilterOptions",
+    )
+    yield FilterSpec(
+        name="align-image",
+        summary="ALIGN's picture filters: shorter side and aspect ratio.",
+        target="vlcli_images.methods.align:ImageFilter",
+        options="vlcli_images.method_options:ImageFilterOptions",
     )
