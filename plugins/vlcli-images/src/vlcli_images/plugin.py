@@ -11,6 +11,7 @@ from vlcli.api import (
     HealthCheckSpec,
     MethodSpec,
     ModalitySpec,
+    RecipeFolderSpec,
     SpaceSpec,
     hookimpl,
 )
@@ -142,3 +143,9 @@ def vlcli_filters() -> Iterator[FilterSpec]:
         target="vlcli_images.methods.align:ImageFilter",
         options="vlcli_images.method_options:ImageFilterOptions",
     )
+
+
+@hookimpl
+def vlcli_recipes() -> Iterator[RecipeFolderSpec]:
+    """The plugin's recipes."""
+    yield RecipeFolderSpec(package="vlcli_images", folder="recipes")
