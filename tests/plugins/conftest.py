@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -119,6 +120,25 @@ class Rebuilt:
         return subprocess.run(
             command, capture_output=True, text=True, timeout=timeout, env=environment, cwd=self.folder
         )
+
+    def vlcli(self, *commands: list[str]) -> list[tuple[int, str, str]]:
+        """Run commands of vlcli one after the other in one process, which imports torch once: code, stdout, stderr."""
+        result = self.python("-c", SEVERAL, json.dumps(commands))
+        assert result.returncode == 0, result.stderr
+        return [(code, output, errors) for code, output, errors in json.loads(result.stdout.splitlines()[-1])]
+
+
+SEVERAL = """
+import contextlib, io, json, sys
+from vlcli.cli.main import run
+results = []
+for arguments in json.loads(sys.argv[1]):
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        code = run(arguments)
+    results.append([int(code), output.getvalue(), errors.getvalue()])
+print(json.dumps(results))
+"""
 
 
 @pytest.fixture(scope="module")

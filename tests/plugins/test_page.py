@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,21 @@ def test_the_page_works_as_it_stands(rebuilt: Any) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, encoding="utf-8")
             continue
-        for command, expected in sessions(content):
-            words = shlex.split(command)
-            words = ["-m", "vlcli", *words[1:]] if words[0] == "vlcli" else words[1:]
-            result = rebuilt.python(*words)
-            output = result.stdout + result.stderr
-            assert result.returncode == int(argument or 0), f"{command}\n{output}"
+        steps = sessions(content)
+        for (command, expected), (code, output) in zip(steps, execute(rebuilt, [c for c, _ in steps]), strict=True):
+            assert code == int(argument or 0), f"{command}\n{output}"
             for line in expected:
                 assert line in output, f"`{command}` does not print `{line}`, but:\n{output}"
+
+
+def execute(rebuilt: Any, commands: list[str]) -> list[tuple[int, str]]:
+    """Exit code and output of each command; neighbours that are vlcli's share a process."""
+    results: list[tuple[int, str]] = []
+    for is_vlcli, group in groupby(commands, key=lambda command: command.startswith("vlcli ")):
+        words = [shlex.split(command)[1:] for command in group]
+        if is_vlcli:
+            results += [(code, output + errors) for code, output, errors in rebuilt.vlcli(*words)]
+        else:
+            finished = [rebuilt.python(*arguments) for arguments in words]
+            results += [(result.returncode, result.stdout + result.stderr) for result in finished]
+    return results

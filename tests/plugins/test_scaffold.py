@@ -40,28 +40,31 @@ def test_every_kind_installs_and_passes_its_own_tests(rebuilt: Any, tmp_path: Pa
 def test_a_method_of_a_stranger_from_new_to_run(rebuilt: Any, tmp_path: Path) -> None:
     """`plugins new`, `install`, `run`, `methods`, then the environment is rebuilt and `sync` brings it back."""
 
-    def vlcli(*arguments: str) -> Any:
-        return rebuilt.python("-m", "vlcli", *arguments)
-
-    assert vlcli("plugins", "new", "own-way", "--kind", "method", "--dir", str(tmp_path)).returncode == 0
-    source = tmp_path / "vlcli-own-way"
-    refused = vlcli("plugins", "install", str(source))
-    assert refused.returncode == 2 and "give --yes" in refused.stderr and "add       vlcli-own-way" in refused.stdout
-    result = vlcli("plugins", "install", "--yes", "--json", str(source))
-    assert result.returncode == 0, result.stderr
-    payload = json.loads(result.stdout)
+    source = str(tmp_path / "vlcli-own-way")
+    short = ["--set", "train.steps=4", "--set", "data.limit=16"]
+    made, refused, installed, trained = rebuilt.vlcli(
+        ["plugins", "new", "own-way", "--kind", "method", "--dir", str(tmp_path)],
+        ["plugins", "install", source],
+        ["plugins", "install", "--yes", "--json", source],
+        ["run", "own-way", *short, "--device", "cpu"],
+    )
+    assert made[0] == 0, made
+    assert refused[0] == 2 and "give --yes" in refused[2] and "add       vlcli-own-way" in refused[1]
+    assert installed[0] == 0, installed
+    payload = json.loads(installed[1])
     assert payload["plan"][0]["name"] == "vlcli-own-way" and payload["plan"][0]["before"] is None
     assert payload["installed"][0]["plugins"] == ["own-way"] and payload["doctor"][0]["ok"]
-    trained = vlcli("run", "own-way", "--set", "train.steps=4", "--set", "data.limit=16", "--device", "cpu")
-    assert trained.returncode == 0, trained.stderr
+    assert trained[0] == 0, trained
     [run_folder] = (rebuilt.folder / "runs").iterdir()
     assert (run_folder / "space" / "space.json").exists()
     assert rebuilt.python("-m", "pip", "uninstall", "-q", "-y", "vlcli-own-way").returncode == 0
-    assert "own-way" not in vlcli("plugins", "list").stdout
-    again = vlcli("plugins", "sync", "--yes")
-    assert again.returncode == 0, again.stderr
-    assert "own-way" in vlcli("plugins", "list").stdout
-    assert "is installed" in vlcli("plugins", "sync").stdout
+    before, synced, after, again = rebuilt.vlcli(
+        ["plugins", "list"], ["plugins", "sync", "--yes"], ["plugins", "list"], ["plugins", "sync"]
+    )
+    assert "own-way" not in before[1]
+    assert synced[0] == 0, synced
+    assert "own-way" in after[1]
+    assert "is installed" in again[1]
 
 
 def test_what_would_change_a_pinned_package_is_refused(rebuilt: Any, tmp_path: Path) -> None:
