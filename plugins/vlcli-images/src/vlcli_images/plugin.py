@@ -93,6 +93,20 @@ def vlcli_encoders() -> Iterator[EncoderSpec]:
         modality="images",
     )
     yield EncoderSpec(
+        name="albef-image",
+        summary="ALBEF's vision transformer, small, to train from scratch",
+        target="vlcli_images.methods.albef_method:AlbefImage",
+        options="vlcli_images.method_options:AlbefImageOptions",
+        modality="images",
+    )
+    yield EncoderSpec(
+        name="albef-text",
+        summary="ALBEF's text transformer below its fusion layers, small, to train from scratch",
+        target="vlcli_images.methods.albef_method:AlbefText",
+        options="vlcli_images.method_options:AlbefTextOptions",
+        modality="text",
+    )
+    yield EncoderSpec(
         name="starter",
         summary="image side of the starter space, 384 numbers, offline",
         target="vlcli_images.encoders:StarterImage",
@@ -125,6 +139,15 @@ def vlcli_methods() -> Iterator[MethodSpec]:
         paper="Scaling Up Visual and Vision-Language Representation Learning With Noisy Text Supervision",
         kind=("align",),
         recipe="images/align",
+    )
+    yield MethodSpec(
+        name="albef",
+        summary="Contrast before fusion, matching with hard negatives, masked words, and a momentum teacher.",
+        target="vlcli_images.methods.albef_method:AlbefMethod",
+        options="vlcli_images.method_options:AlbefOptions",
+        paper="Align before Fuse: Vision and Language Representation Learning with Momentum Distillation",
+        kind=("align",),
+        recipe="images/albef",
     )
 
 
