@@ -80,8 +80,8 @@ class _RunningLogSumExp:
 class _PairwiseLogSumExp(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, y: Tensor, scale: Tensor, columns: bool, group: Group, distributed: bool
-    ) -> tuple[Tensor, Tensor]:
+        ctx: Any, x: Tensor, y: Tensor, scale: Tensor, columns: bool, own_dots: bool, group: Group, distributed: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
         dtype = _working_type(x, y)
         x32, y32, factor = x.detach().to(dtype), y.detach().to(dtype), float(scale)
         with torch.autocast(x.device.type, enabled=False):
@@ -111,7 +111,9 @@ class _PairwiseLogSumExp(torch.autograd.Function):
         ctx.columns, ctx.group, ctx.distributed, ctx.sizes = columns, group, distributed, sizes
         own = rank(group) if distributed else 0
         column_own = torch.split(column_all, sizes)[own] if columns else column_all
-        return row_value.to(dtype), column_own.to(dtype)
+        ctx.own_dots = own_dots
+        dots = _row_dots(x32, y32) if own_dots else x32.new_empty(0)
+        return row_value.to(dtype), column_own.to(dtype), dots
 
     @staticmethod
     @once_differentiable  # a second derivative would be wrong, so it is refused
@@ -149,8 +151,18 @@ class _PairwiseLogSumExp(torch.autograd.Function):
         x_gradient *= factor
         if y_gradient is not None:
             y_gradient *= factor
-            y_gradient = y_gradient.to(y.dtype)
-        return x_gradient.to(x.dtype), y_gradient, scale_gradient, None, None, None
+        if ctx.own_dots:
+            dots_gradient = gradients[2].to(dtype).unsqueeze(1)
+            x_gradient.addcmul_(y32, dots_gradient)
+            if y_gradient is not None:
+                y_gradient.addcmul_(x32, dots_gradient)
+        y_gradient = None if y_gradient is None else y_gradient.to(y.dtype)
+        return x_gradient.to(x.dtype), y_gradient, scale_gradient, None, None, None, None
+
+
+def _row_dots(x: Tensor, y: Tensor) -> Tensor:
+    """`x_i . y_i`, `[N]`, without a product of full size."""
+    return torch.cat([(a * b).sum(1) for a, b in zip(torch.split(x, 1024), torch.split(y, 1024), strict=True)])
 
 
 class _SoftmaxWeights:
@@ -198,8 +210,19 @@ def pairwise_logsumexp(
     Returns:
         `[N]` over all columns, and `[M]` over the rows of all processes (empty without `columns`).
     """
-    result: tuple[Tensor, Tensor] = _PairwiseLogSumExp.apply(  # type: ignore[no-untyped-call]
-        x, y, scale, columns, group, distributed
+    result = _PairwiseLogSumExp.apply(x, y, scale, columns, False, group, distributed)  # type: ignore[no-untyped-call]
+    return result[0], result[1]
+
+
+def pairwise_logsumexp_and_own(
+    x: Tensor, y: Tensor, scale: Tensor, *, columns: bool = True, group: Group = None, distributed: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`pairwise_logsumexp`, and the dot products of the pairs `x_i . y_i` `[N]` (for as many rows as columns).
+
+    Taking both at once saves the gradients of the dot products, two more tensors of the batch's size.
+    """
+    result: tuple[Tensor, Tensor, Tensor] = _PairwiseLogSumExp.apply(  # type: ignore[no-untyped-call]
+        x, y, scale, columns, True, group, distributed
     )
     return result
 
@@ -272,7 +295,9 @@ def softmax_average(
 
 class _PairwiseSoftplus(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, scale: Tensor, bias: Tensor, group: Group, distributed: bool) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, y: Tensor, scale: Tensor, bias: Tensor, own: bool, group: Group, distributed: bool
+    ) -> Tensor:
         dtype = _working_type(x, y)
         x32, y32, factor, shift = x.detach().to(dtype), y.detach().to(dtype), float(scale), float(bias)
         total = torch.zeros((), dtype=torch.float64, device=x.device)
@@ -298,7 +323,13 @@ class _PairwiseSoftplus(torch.autograd.Function):
                     reduce_to(key_gradient, source, group)
                 if not distributed or source == rank(group):
                     y_gradient = key_gradient
+        if own:
+            total -= factor * _row_dots(x32, y32).double().sum() + shift * len(x)
         if x_gradient is not None and y_gradient is not None:
+            if own:
+                x_gradient -= y32
+                y_gradient -= x32
+                bias_gradient -= len(x)
             scale_gradient = (x32 * x_gradient).sum(dtype=torch.float64)
             ctx.save_for_backward(
                 x_gradient.mul_(factor).to(x.dtype), y_gradient.mul_(factor).to(y.dtype),
@@ -312,18 +343,29 @@ class _PairwiseSoftplus(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         upstream = gradients[0]
         scaled = [gradient * upstream.to(gradient.dtype) for gradient in ctx.saved_tensors]
-        return (*scaled, None, None)
+        return (*scaled, None, None, None)
 
 
 def pairwise_softplus_sum(
-    x: Tensor, y: Tensor, scale: Tensor, bias: Tensor, *, group: Group = None, distributed: bool = True
+    x: Tensor,
+    y: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    *,
+    subtract_own: bool = False,
+    group: Group = None,
+    distributed: bool = True,
 ) -> Tensor:
     """`sum_ij softplus(scale * x_i . y_j + bias)` over this process's rows and every process's columns, a scalar.
+
+    With `subtract_own` less `sum_i scale * x_i . y_i + bias`, which saves two gradients of the batch's size.
 
     Differentiable once in all four tensors. With several processes the upstream gradient must be the same on all of
     them (it is, for a loss that divides by the global batch), because forward exchanges the gradients of `y`.
     """
-    total: Tensor = _PairwiseSoftplus.apply(x, y, scale, bias, group, distributed)  # type: ignore[no-untyped-call]
+    total: Tensor = _PairwiseSoftplus.apply(  # type: ignore[no-untyped-call]
+        x, y, scale, bias, subtract_own, group, distributed
+    )
     return total
 
 

@@ -30,6 +30,12 @@ def mean_key(keys: Tensor, extra_keys: Tensor | None = None, group: Group = None
     return total / candidate_count(keys, extra_keys, group)
 
 
+def all_different(ids: Tensor, group: Group = None) -> bool:
+    """Whether no two items of all processes share an id: then every target is the item's own pair alone."""
+    everyone = gather_constant(ids, group)
+    return len(torch.unique(everyone)) == len(everyone)
+
+
 def positive_keys(
     keys: Tensor,
     ids: Tensor,

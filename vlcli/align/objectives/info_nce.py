@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from vlcli.align.gather import Group, batch_sizes
-from vlcli.align.pairwise import pairwise_logsumexp
-from vlcli.align.soft_targets import mean_key, positive_keys, teacher_keys
+from vlcli.align.pairwise import pairwise_logsumexp, pairwise_logsumexp_and_own
+from vlcli.align.soft_targets import all_different, mean_key, positive_keys, teacher_keys
 from vlcli.errors import VlcliError
 
 
@@ -73,6 +73,7 @@ def contrastive_direction(
     scale: Tensor,
     *,
     row_normaliser: Tensor | None = None,
+    own: Tensor | None = None,
     extra_keys: Tensor | None = None,
     ids: Tensor | None = None,
     extra_ids: Tensor | None = None,
@@ -84,30 +85,32 @@ def contrastive_direction(
 
     Args:
         queries: `[N, D]`; keys: `[N, D]`, key i is query i's own; scale: one element.
-        row_normaliser: `[N]` log-sum-exp over the keys, where the caller has it from both directions at once.
+        row_normaliser, own: `[N]` log-sum-exp over the keys and cosines of the pairs, where the caller has them from
+            both directions at once.
         extra_keys: `[K, D]` candidates that have no query (a queue), the same on every process.
         ids: `[N]`; queries and keys with equal ids are positives. extra_ids: `[K]`.
         label_smoothing: share of the target spread evenly over all candidates.
         teacher: soft targets to mix in.
     """
-    if row_normaliser is None:
-        row_normaliser, _ = pairwise_logsumexp(queries, keys, scale, columns=False, group=group)
+    if row_normaliser is None or own is None:
+        row_normaliser, _, own = pairwise_logsumexp_and_own(queries, keys, scale, columns=False, group=group)
     if extra_keys is not None:
         extra, _ = pairwise_logsumexp(queries, extra_keys, scale, columns=False, distributed=False)
         row_normaliser = torch.logaddexp(row_normaliser, extra)
     dtype = row_normaliser.dtype
-    keys = keys.to(dtype)
+    keys, rows = keys.to(dtype), queries.to(dtype)
     extra_keys = None if extra_keys is None else extra_keys.to(dtype)
-    expected = keys if ids is None else positive_keys(keys, ids, extra_keys, extra_ids, group)
+    # `expected` is x_i . e_i, the cosine with the expected key (see vlcli.align.soft_targets)
+    expected = own if ids is None else (rows * positive_keys(keys, ids, extra_keys, extra_ids, group)).sum(1)
     if label_smoothing:
-        expected = (1 - label_smoothing) * expected + label_smoothing * mean_key(keys, extra_keys, group)
+        expected = (1 - label_smoothing) * expected + label_smoothing * (rows @ mean_key(keys, extra_keys, group))
     if teacher is not None and teacher.weight:
         soft, _ = teacher_keys(
             teacher.queries, teacher.candidates, keys, teacher.scale,
             teacher_extra=teacher.extra, extra_keys=extra_keys, group=group,
         )  # fmt: skip
-        expected = (1 - teacher.weight) * expected + teacher.weight * soft
-    return row_normaliser - scale.to(dtype).reshape(()) * (queries.to(dtype) * expected).sum(1)
+        expected = (1 - teacher.weight) * expected + teacher.weight * (rows * soft).sum(1)
+    return row_normaliser - scale.to(dtype).reshape(()) * expected
 
 
 class InfoNCE(nn.Module):
@@ -153,18 +156,20 @@ class InfoNCE(nn.Module):
             VlcliError: T301–T304, see `check_batch` and `positive_keys`.
         """
         sizes = check_batch(x, y, self.group, extra_y)
-        row, column = pairwise_logsumexp(x, y, scale, columns=self.x_weight < 1, group=self.group)
+        if ids is not None and extra_x is None and extra_y is None and all_different(ids, self.group):
+            ids = None
+        row, column, own = pairwise_logsumexp_and_own(x, y, scale, columns=self.x_weight < 1, group=self.group)
         loss = x.new_zeros((), dtype=row.dtype)
         if self.x_weight > 0:
             forward = contrastive_direction(
-                x, y, scale, row_normaliser=row, extra_keys=extra_y, ids=ids,
+                x, y, scale, row_normaliser=row, own=own, extra_keys=extra_y, ids=ids,
                 extra_ids=extra_ids if extra_y is not None else None,
                 label_smoothing=self.label_smoothing, teacher=x_teacher, group=self.group,
             )  # fmt: skip
             loss = loss + self.x_weight * forward.sum()
         if self.x_weight < 1:
             backward = contrastive_direction(
-                y, x, scale, row_normaliser=column, extra_keys=extra_x, ids=ids,
+                y, x, scale, row_normaliser=column, own=own, extra_keys=extra_x, ids=ids,
                 extra_ids=extra_ids if extra_x is not None else None,
                 label_smoothing=self.label_smoothing, teacher=y_teacher, group=self.group,
             )  # fmt: skip

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from vlcli.align.gather import Group, all_reduce_sum, gather_constant
 from vlcli.align.objectives.info_nce import check_batch
 from vlcli.align.pairwise import pairwise_softplus_sum
+from vlcli.align.soft_targets import all_different
 
 
 class SigLIP(nn.Module):
@@ -43,15 +44,16 @@ class SigLIP(nn.Module):
         sizes = check_batch(x, y, self.group)
         if bias is None:
             bias = torch.zeros_like(scale)
+        share = len(sizes) / sum(sizes)
+        if ids is None or all_different(ids, self.group):
+            return pairwise_softplus_sum(x, y, scale, bias, subtract_own=True, group=self.group) * share
         total = pairwise_softplus_sum(x, y, scale, bias, group=self.group)
         dtype = total.dtype
-        # sum over the positives of x_i . y_j: with ids, x_i meets the sum of its group's y
-        partners, count = y.to(dtype), float(x.shape[0])
-        if ids is not None:
-            values, inverse = torch.unique(gather_constant(ids, self.group), return_inverse=True)
-            own = torch.searchsorted(values, ids)
-            partners = torch.zeros(len(values), y.shape[1], dtype=dtype, device=y.device).index_add(0, own, partners)
-            partners = all_reduce_sum(partners, self.group)[own]
-            count = float(torch.bincount(inverse)[own].sum())
+        # sum over the positives of x_i . y_j: x_i meets the sum of its group's y
+        values, inverse = torch.unique(gather_constant(ids, self.group), return_inverse=True)
+        own = torch.searchsorted(values, ids)
+        sums = torch.zeros(len(values), y.shape[1], dtype=dtype, device=y.device).index_add(0, own, y.to(dtype))
+        partners = all_reduce_sum(sums, self.group)[own]
+        count = torch.bincount(inverse)[own].sum()
         positive = scale.to(dtype).reshape(()) * (x.to(dtype) * partners).sum() + bias.to(dtype).reshape(()) * count
-        return (total - positive) * (len(sizes) / sum(sizes))
+        return (total - positive) * share
