@@ -80,3 +80,4 @@ class AlbefTextOptions(Options):
     fusion_layer: int = Field(2, ge=1, description="The first layer that attends to the picture.")
     max_words: int = Field(64, ge=4, description="Longer texts are cut.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout.")
+    image_width: int = Field(64, ge=8, description="Width of the image tower's states.")

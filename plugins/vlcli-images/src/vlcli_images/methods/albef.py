@@ -22,7 +22,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from vlcli_images.methods.albef_layers import AlbefConfig, ImageEncoder, TextEncoder
 
 from vlcli.align.gather import Group
 from vlcli.align.logit_scale import Temperature
@@ -31,6 +30,7 @@ from vlcli.align.objectives.info_nce import Teacher, check_batch, contrastive_di
 from vlcli.align.objectives.masked_lm import MaskedLanguageModel, mask_tokens
 from vlcli.align.objectives.matching import Matching, sample_hard_negatives
 from vlcli.align.queue import FeatureQueue
+from vlcli_images.methods.albef_layers import AlbefConfig, ImageEncoder, TextEncoder
 
 
 class _Towers(nn.Module):

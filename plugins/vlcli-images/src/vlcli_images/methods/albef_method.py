@@ -61,13 +61,14 @@ class AlbefText(Encoder):
         vocabulary_size: rows of the embedding, filled by the training captions' words.
         width, layers, heads, hidden: of the transformer; fusion_layer: the first layer that sees the image.
         max_words: longer texts are cut.
+        image_width: width of the image states that the fusion layers attend to.
     """
 
     modality = "text"
 
     def __init__(
         self, vocabulary_size: int = 1000, width: int = 64, layers: int = 4, heads: int = 4, hidden: int = 128,
-        fusion_layer: int = 2, max_words: int = 64, dropout: float = 0.0,
+        fusion_layer: int = 2, max_words: int = 64, dropout: float = 0.0, image_width: int = 64,
     ) -> None:  # fmt: skip
         super().__init__()
         self.dim, self.max_words, self.vocabulary_size = width, max_words, vocabulary_size
@@ -75,6 +76,7 @@ class AlbefText(Encoder):
         self.sizes: dict[str, Any] = {
             "vocabulary": vocabulary_size, "text_width": width, "text_layers": layers, "text_heads": heads,
             "text_hidden": hidden, "fusion_layer": fusion_layer, "max_tokens": max_words, "dropout": dropout,
+            "image_width": image_width,
         }  # fmt: skip
         self.network = TextEncoder(AlbefConfig(**self.sizes))
 
@@ -143,12 +145,16 @@ class AlbefMethod(Method):
         """
         given = setup.require_space("images/albef", "images", "text")
         image, text = given.tower("images").encoder, given.tower("text").encoder
+        if isinstance(text, AlbefText) and text.sizes["image_width"] != image.dim:
+            what = (
+                f"the text tower fuses states of width {text.sizes['image_width']}, the image tower's are {image.dim}"
+            )
+            raise VlcliError("T101", "towers.text.options.image_width", what, f"set it to {image.dim}")
         if not isinstance(image, AlbefImage) or not isinstance(text, AlbefText):
             raise VlcliError("T101", "images/albef", "fuses inside its own encoders",
                              "use images/albef-image and images/albef-text as towers")  # fmt: skip
-        config = AlbefConfig(
-            mask_id=MASK, special_ids=(PAD, CLS, SEP), **image.sizes, **text.sizes, **self.sizes,
-        )  # fmt: skip
+        sizes = {**text.sizes, **image.sizes, **self.sizes}
+        config = AlbefConfig(mask_id=MASK, special_ids=(PAD, CLS, SEP), **sizes)
         self.albef = Albef(config)
         # The model moves into the towers' own networks, and the teacher starts as their copy.
         self.albef.online.visual_encoder, self.albef.online.text_encoder = image.network, text.network
