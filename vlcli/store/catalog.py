@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from vlcli.errors import VlcliError
 from vlcli.store.errors import sqlite_errors
 from vlcli.store.lock import now
-from vlcli.store.schema import sql_text
+from vlcli.store.schema import sql_text, stored_bytes
 from vlcli.store.types import Item, Known, Outcome, Row, SpaceInfo, Unchanged
 from vlcli.store.vectors import chunks, signed_hash
 from vlcli.store.where import compile_filter, run_filter
@@ -359,9 +359,12 @@ def _plain(value: Any) -> Any:
 def item_digest(
     id: str, path: str | None, modality: str, content_hash: str, text: str | None, metadata: str, check: int
 ) -> int:
-    """64-bit digest over what an item is."""
-    fields = json.dumps([id, path, modality, content_hash, text, metadata, check], ensure_ascii=False)
-    return signed_hash(fields.encode("utf-8", "surrogatepass"))
+    """64-bit digest over what an item is, each field with its length."""
+    parts: list[bytes] = []
+    for field in (id, path, modality, content_hash, text, metadata):
+        data = b"" if field is None else stored_bytes(field)
+        parts += [b"-" if field is None else b"%d:" % len(data), data]
+    return signed_hash(*parts, b"%d" % check)
 
 
 def wrap(number: int) -> int:

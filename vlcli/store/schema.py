@@ -171,6 +171,12 @@ def sql_text(text: str | None) -> str | bytes | None:
     return text
 
 
+def stored_bytes(text: str) -> bytes:
+    """The bytes that SQLite keeps for a text; the same for the text that was written and the one read back."""
+    value = sql_text(text)
+    return value if isinstance(value, bytes) else text.encode("utf-8")
+
+
 def _has_lone_surrogate(text: str) -> bool:
     """Whether some surrogate is not one that `os.fsdecode` makes for a byte."""
     return any(0xD800 <= ord(character) <= 0xDFFF and not 0xDC80 <= ord(character) <= 0xDCFF for character in text)
