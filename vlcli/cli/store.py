@@ -180,7 +180,7 @@ def prune_command(
         return
     for id in gone[:20]:
         typer.echo(id)
-    typer.echo(f"{len(gone)} items {'would be' if dry_run else 'were'} forgotten")
+    typer.echo(f"{'would forget' if dry_run else 'forgot'} {len(gone)} of {before} items")
 
 
 @app.command(
