@@ -69,6 +69,12 @@ class Site:
         """Run `vlcli` in a process that sees this site besides the real one."""
         return self.python("-m", "vlcli", *arguments, timeout=timeout, **environment)
 
+    def several(self, *commands: list[str], timeout: float = 120) -> list[tuple[int, str, str]]:
+        """Run commands one after the other in one process, which imports torch once: code, stdout, stderr of each."""
+        result = self.python("-c", SEVERAL, json.dumps(commands), timeout=timeout)
+        assert result.returncode == 0, result.stderr
+        return [(code, output, errors) for code, output, errors in json.loads(result.stdout.splitlines()[-1])]
+
     def python(self, *arguments: str, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run Python in a process that sees this site besides the real one."""
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("VLCLI_")}

@@ -241,6 +241,23 @@ def test_doctor_finds_what_only_it_can_see(zoo: Any) -> None:
     assert reports[("future-api", "vlcli-future-api")]["state"] == "incompatible"
 
 
+def test_search_and_recipes_work_among_them(zoo: Any) -> None:
+    words = zoo.home / "words.txt"
+    words.write_text("a cat on a sofa\nthe stock market fell\n")
+    embedded, found, planned = zoo.several(
+        ["embed", str(words), "--space", "text/minilm", "--store", "words", "--device", "cpu", "--json"],
+        ["search", "words", "a pet", "--top", "1", "--device", "cpu", "--json"],
+        ["run", "demo", "--dry-run"],
+    )
+    assert embedded[0] == 0, embedded
+    assert json.loads(embedded[1])["embedded"] == 2
+    assert found[0] == 0, found
+    assert json.loads(found[1])["results"][0]["id"].endswith("words.txt#1")
+    assert planned[0] == 0, planned
+    for _, _, errors in (embedded, found, planned):
+        assert max(named_once(errors).values()) == 1
+
+
 def test_torn_entry_points_cost_a_line(site: Any) -> None:
     site.add("torn", entry_points="[vlcli.plugins.v1]\ntorn")
     site.add("coded", entry_points=b"[vlcli.plugins.v1]\nx\xff = y")
