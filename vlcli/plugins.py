@@ -357,7 +357,7 @@ def collect(function: Any, hook_name: str, spec_type: type, plugin: str) -> list
         return specs
     for spec in specs:
         if hook_name == "vlcli_commands":
-            from vlcli.cli import CORE_COMMANDS
+            from vlcli.verbs import CORE_COMMANDS
 
             if spec.name in CORE_COMMANDS:
                 raise ValueError(f"{hook_name}: '{spec.name}' is a verb of vlcli itself")

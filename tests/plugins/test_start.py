@@ -103,6 +103,7 @@ def completing(site: Any) -> Any:
     ("line", "expected"),
     [
         ("vlcli gre", "greet"), ("vlcli greet ha", "hail"), ("vlcli greet hail --space mea", "meadow"),
+        ("vlcli spaces show greeter/m", "greeter/meadow"), ("vlcli run mo", "mow"), ("vlcli eval mead", "meadow"),
         ("vlcli greet hail --store ph", "photos"), ("vlcli greet wave mow", "mowing"),
         ("vlcli plugins show gree", "greeter"), ("vlcli plugins doctor gree", "greeter"),
         ("vlcli greet hail --sp", "--space"),
@@ -121,6 +122,6 @@ def test_completers_know_recipes_and_data_sets(completing: Any, monkeypatch: pyt
     monkeypatch.chdir(completing.home)
     (completing.home / "mine.toml").write_text("")
     names = {kind: [name for name, _ in COMPLETERS[kind](State())] for kind in ("recipe", "data", "plugin")}
-    assert {"mow", "mine.toml"} <= set(names["recipe"]) and "_base" not in names["recipe"]
+    assert {"mow", "greeter/mow", "mine.toml"} <= set(names["recipe"]) and "_base" not in names["recipe"]
     assert "grass" in names["data"]
     assert {"greeter", "broken"} <= set(names["plugin"])

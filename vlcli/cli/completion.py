@@ -21,17 +21,18 @@ Names = Iterable[tuple[str, str]]
 
 
 def registered(kind: str) -> Callable[[State], Names]:
-    """Names of a kind in the registry, short where unique, with their summaries."""
+    """Names of a kind in the registry with their summaries, both as `plugin/name` and short where that is unique."""
 
     def names(state: State) -> Names:
         registry = state.registry
-        return [(name, registry.find(kind, name).spec.summary) for name in registry.names(kind)]
+        every = [entry.name for entry in registry.list(kind)] + registry.names(kind)
+        return [(name, registry.find(kind, name).spec.summary) for name in dict.fromkeys(every)]
 
     return names
 
 
 def recipe_names(state: State) -> Names:
-    """Recipes of all plugins and of the current folder."""
+    """Recipes of all plugins, and recipe files of the current folder."""
     from pathlib import Path
 
     yield from ((name, "") for name in shipped_recipes(state.registry))
@@ -39,7 +40,7 @@ def recipe_names(state: State) -> Names:
 
 
 def shipped_recipes(registry: Registry) -> list[str]:
-    """Names of the recipes that plugins ship, as a user would type them: short where unique, else `plugin/name`.
+    """Names of the recipes that plugins ship, both as `plugin/name` and short where that is unique.
 
     `vlcli.recipe` knows them too, but importing it loads pydantic, which is too slow for <TAB>.
     """
@@ -57,7 +58,7 @@ def shipped_recipes(registry: Registry) -> list[str]:
         if folder is not None:
             full += [f"{plugin}/{path.stem}" for path in folder.glob("*.toml") if not path.name.startswith("_")]
     short = [name.partition("/")[2] for name in full]
-    return sorted(part if short.count(part) == 1 else name for part, name in zip(short, full, strict=True))
+    return sorted({*full, *(part for part in short if short.count(part) == 1)})
 
 
 def store_names(state: State) -> Names:
@@ -86,6 +87,7 @@ COMPLETERS: dict[str, Callable[[State], Names]] = {
     "dataset": registered("dataset"),
     "data": registered("dataset"),
     "recipe": recipe_names,
+    "recipes": recipe_names,
     "store": store_names,
     "stores": store_names,
     "plugin": plugin_names,

@@ -87,7 +87,7 @@ def check_name(name: str, kind: str) -> None:
     if name == BUILTIN or name in sys.stdlib_module_names or keyword.iskeyword(name):
         raise VlcliError("U310", "", f"the name '{name}' is taken", "choose another one")
     if kind == "command":
-        from vlcli.cli import CORE_COMMANDS
+        from vlcli.verbs import CORE_COMMANDS
 
         if name in CORE_COMMANDS:
             raise VlcliError("U310", "", f"'{name}' is a verb of vlcli itself", "choose another name")
