@@ -55,6 +55,6 @@ def load_tokenizer(folder: Path, size: int) -> Tokenizer:
         tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
         if tokenizer.get_vocab_size() > size:
             raise ValueError(f"{tokenizer.get_vocab_size()} tokens for {size} embeddings")
-    except Exception as error:  # noqa: BLE001  tokenizers raises bare Exception for malformed files
+    except Exception as error:  # tokenizers raises a bare Exception for malformed files
         raise VlcliError("W141", str(path), f"the tokenizer can not be read ({error})", "restore it") from error
     return tokenizer

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
 
 from vlcli.errors import VlcliError, did_you_mean
+from vlcli.evaluate.statistics import over_seeds
 
 if TYPE_CHECKING:
     from vlcli.recipe.schema_train import Claim, Condition
@@ -124,17 +124,13 @@ def check_arms(claim: Claim) -> None:
 
 def summarise(values: Sequence[float]) -> Summary:
     """Mean and t interval."""
-    array = np.asarray(values, np.float64)
-    return Summary(float(array.mean()), mean_interval(array), tuple(float(value) for value in array))
+    return Summary(over_seeds(values).value, interval_of(values), tuple(float(value) for value in values))
 
 
-def mean_interval(values: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float]:
-    """The 95 % Student interval of a mean; no width when all values are equal, or there is one."""
-    mean = float(values.mean())
-    if len(values) < 2 or np.ptp(values) == 0:
-        return mean, mean
-    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-    return mean - half, mean + half
+def interval_of(values: Sequence[float]) -> tuple[float, float]:
+    """Student's 95 % interval of the mean over seeds; no width for a single seed."""
+    found = over_seeds(values)
+    return found.ci95 or (found.value, found.value)
 
 
 def verdict_of(condition: Condition, metric: str, arms: Mapping[str, Mapping[str, Summary]]) -> Verdict:
@@ -152,7 +148,9 @@ def verdict_of(condition: Condition, metric: str, arms: Mapping[str, Mapping[str
     if condition.lower_is_better:
         differences = -differences
     mean = float(differences.mean())
-    return Verdict(condition.text, mean >= condition.margin, mean, mean_interval(differences), condition.margin)
+    # Without a margin a tie is no better.
+    passed = mean >= condition.margin if condition.margin else mean > 0
+    return Verdict(condition.text, passed, mean, interval_of(differences.tolist()), condition.margin)
 
 
 def metric_of(arms: Mapping[str, Mapping[str, Summary]], arm: str, metric: str) -> Summary:

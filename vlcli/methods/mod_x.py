@@ -66,17 +66,16 @@ class ModX(Method):
                 "T101", "core/mod-x", f"aligns text with one modality, not {len(others)}", "give one tower"
             )
         self.other = others[0]
-        # Parameters that never train, so that checkpoints hold them.
-        self.consolidated, self.importance = nn.ParameterDict(), nn.ParameterDict()
+        # Buffers, so that checkpoints hold them and no stage trains them.
+        self.consolidated, self.importance = nn.Module(), nn.Module()
         if self.keep == "weights":
             for name, parameter in self.trained():
-                self.consolidated[name] = nn.Parameter(parameter.detach().clone(), requires_grad=False)
-                self.importance[name] = nn.Parameter(torch.zeros_like(parameter), requires_grad=False)
+                self.consolidated.register_buffer(name, parameter.detach().clone())
+                self.importance.register_buffer(name, torch.zeros_like(parameter))
 
     def stages(self) -> list[Stage]:
-        """One stage per phase, of equal length; a teacher never trains."""
-        fixed = ("teacher.*", "consolidated.*", "importance.*")
-        return [Stage(f"phase-{index}", frozen=fixed, data=data) for index, data in enumerate(self.phases)]
+        """One stage per phase, of equal length."""
+        return [Stage(f"phase-{index}", data=data) for index, data in enumerate(self.phases)]
 
     def on_stage_start(self, stage: Stage, index: int) -> None:
         """Freeze a copy of the model that the phase before ended with."""
@@ -85,12 +84,12 @@ class ModX(Method):
         if self.keep == "weights":
             with torch.no_grad():
                 for name, parameter in self.trained():
-                    self.consolidated[name].copy_(parameter)
+                    self.consolidated.get_buffer(name).copy_(parameter)
         else:
             self.teacher = FrozenCopy(self.space)
 
     def trained(self) -> list[tuple[str, nn.Parameter]]:
-        """Parameters of the space that train, by names that a `ParameterDict` takes."""
+        """Parameters of the space that train, by names that a buffer may have."""
         named = self.space.named_parameters()
         return [(name.replace(".", "/"), one) for name, one in named if not getattr(one, "stays_frozen", False)]
 
@@ -119,7 +118,7 @@ class ModX(Method):
     def weight_penalty(self) -> Tensor:
         """Half the squared distance to the previous weights, by importance."""
         terms = [
-            (self.importance[name] * (parameter - self.consolidated[name]).square()).sum()
+            (self.importance.get_buffer(name) * (parameter - self.consolidated.get_buffer(name)).square()).sum()
             for name, parameter in self.trained()
         ]
         return torch.stack(terms).sum() / 2
@@ -137,7 +136,7 @@ class ModX(Method):
             return
         for name, parameter in self.trained():
             if parameter.grad is not None:
-                self.importance[name] += parameter.grad.square() / min(FISHER_STEPS, state.stage_steps)
+                self.importance.get_buffer(name).add_(parameter.grad.square() / min(FISHER_STEPS, state.stage_steps))
 
     def evaluate(self, evaluate: Evaluate) -> dict[str, float]:
         """Retrieval on the test split of every phase: `test/phase-0/…` is what may have been forgotten."""

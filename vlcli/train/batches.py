@@ -76,21 +76,38 @@ class Plan:
     view: int
 
 
-def examples_of(dataset: Dataset, split: str | None) -> list[Example]:
-    """The examples of a split; all of them when the data set has no splits or `split` is None.
+HELD_OUT = 10
+"""Of data without splits, one example in ten is held out for validation and one in ten for testing."""
+
+
+def examples_of(dataset: Dataset, split: str) -> list[Example]:
+    """The examples of a split. Data without any splits gets `train`, `val` and `test`, drawn by row number.
 
     Raises:
         VlcliError: T106 when the split is empty.
     """
     examples = [dataset[index] for index in range(len(dataset))]
-    if split is None or all(example.split is None for example in examples):
-        chosen = examples
-    else:
-        chosen = [example for example in examples if example.split == split]
+    if all(example.split is None for example in examples):
+        examples = with_splits(examples)
+    chosen = [example for example in examples if example.split == split]
     if not chosen:
         known = ", ".join(sorted({str(example.split) for example in examples})) or "none"
-        raise VlcliError("T106", "data", f"no example has the split '{split}'", f"splits found: {known}")
+        raise VlcliError("T106", "data", f"no example has the split '{split}'",
+                         f"splits found: {known}; leave one out with data.{split_key(split)} = \"\"")  # fmt: skip
     return chosen
+
+
+def with_splits(examples: list[Example]) -> list[Example]:
+    """The examples with a split each, always the same for the same number of them."""
+    count = len(examples) // HELD_OUT or (1 if len(examples) >= 4 else 0)
+    drawn = sorted(range(len(examples)), key=lambda index: derive_seed("split", index))
+    names = dict.fromkeys(drawn[:count], "test") | dict.fromkeys(drawn[count : 2 * count], "val")
+    return [replace(example, split=names.get(index, "train")) for index, example in enumerate(examples)]
+
+
+def split_key(split: str) -> str:
+    """The key of `[data]` that usually names a split."""
+    return {"val": "validation"}.get(split, split)
 
 
 class PairLoader:
@@ -136,6 +153,10 @@ class PairLoader:
         self.kept: dict[tuple[str, str], dict[str, Tensor]] | None = {} if keep_inputs and not augment else None
         captions = sorted({caption for example in self.examples for caption in example.captions})
         self.caption_ids = {caption: number for number, caption in enumerate(captions)}
+        self.kept_order: tuple[int, list[int]] = (-1, [])
+        if self.batch_size < world_size:
+            what = f"a batch of {self.batch_size} can not be shared by {world_size} processes"
+            raise VlcliError("T111", "train.batch_size", what, "raise it, or start fewer processes")
         for example in self.examples:
             check_example(example, list(space.towers))
 
@@ -147,8 +168,7 @@ class PairLoader:
     def plan(self, step: int) -> list[Plan]:
         """The global batch of a step."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
-        order = torch.randperm(len(self.examples), generator=generator).tolist()
+        order = self.order(epoch)
         rows = order[position * self.batch_size : (position + 1) * self.batch_size]
         plans = []
         for index in rows:
@@ -157,6 +177,13 @@ class PairLoader:
             caption = draw.choice(captions) if self.with_text else ""
             plans.append(Plan(index, caption, draw.randrange(self.views) if self.views > 1 else 0))
         return plans
+
+    def order(self, epoch: int) -> list[int]:
+        """The examples' order in an epoch; that of the newest epoch is kept."""
+        if self.kept_order[0] != epoch:
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
+            self.kept_order = (epoch, torch.randperm(len(self.examples), generator=generator).tolist())
+        return self.kept_order[1]
 
     def batch(self, step: int) -> Batch:
         """This process's part of the batch of a step, on the CPU."""

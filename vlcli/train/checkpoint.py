@@ -25,15 +25,16 @@ from vlcli.runtime.files import sha256_file, sync_folder
 TENSOR_KEY = "__tensor__"
 
 
-def pack(value: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
+def pack(value: Any, tensors: dict[str, Tensor], path: str = "state") -> Any:
     """Replace every tensor in a nested structure by a reference, collecting the tensors.
 
     Dictionaries with keys that are not text (optimizer state has integers) are kept as lists of pairs.
     """
     if isinstance(value, Tensor):
         # A clone: safetensors refuses tensors that share memory, and tied weights do.
-        tensors[path] = value.detach().cpu().contiguous().clone()
-        return {TENSOR_KEY: path}
+        name = f"{len(tensors)}:{path}"
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {TENSOR_KEY: name}
     if isinstance(value, dict):
         return {"__pairs__": [[key, pack(item, tensors, f"{path}/{key}")] for key, item in value.items()]}
     if isinstance(value, list | tuple):
@@ -79,7 +80,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int = 1) -> Path:
+def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int = 2) -> Path:
     """Write `folder/step-NNNNNNNN` atomically, then drop all but the newest `keep` checkpoints.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,12 +55,11 @@ class WeightAverage:
                 for name, value in saved.items():
                     parameters[name].copy_(value)
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         """For a checkpoint."""
         return {"updates": self.updates, "shadow": dict(self.shadow)}
 
-    def restore(self, state: dict[str, object]) -> None:
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
         """From a checkpoint."""
-        self.updates = int(state["updates"])  # type: ignore[call-overload]
-        for name, value in dict(state["shadow"]).items():  # type: ignore[call-overload]
-            self.shadow[name] = value.to(self.shadow[name].device if name in self.shadow else value.device)
+        self.updates = int(state["updates"])
+        self.shadow = {name: value.to(device) for name, value in state["shadow"].items()}

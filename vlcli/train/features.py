@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from vlcli.runtime.files import sha256_bytes
@@ -28,11 +29,29 @@ class FeatureCache:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{encoder_digest[:32]}.db"
         self.dim = dim
-        self.connection = sqlite3.connect(self.path, timeout=60)
-        self.connection.execute("PRAGMA journal_mode=WAL")
-        self.connection.execute(
-            "CREATE TABLE IF NOT EXISTS features (key TEXT PRIMARY KEY, vector BLOB NOT NULL, crc INTEGER NOT NULL)"
-        )
+        # Opening is done by one process at a time: switching a new file to WAL does not wait for a busy one.
+        with FileLock(self.path.with_suffix(".lock")):
+            try:
+                self.connection = self.open()
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                # Not a database any more. Whatever it held is encoded again.
+                self.path.unlink()
+                self.connection = self.open()
+
+    def open(self) -> sqlite3.Connection:
+        """The file, with its table."""
+        connection = sqlite3.connect(self.path, timeout=60)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS features (key TEXT PRIMARY KEY, vector BLOB NOT NULL, crc INTEGER NOT NULL)"
+            )
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
 
     def read(self, keys: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """The features that are there and whole."""

@@ -1,8 +1,12 @@
-"""Filling and reading the feature cache of a frozen tower."""
+"""Filling and reading the feature cache of a frozen tower.
+
+A feature is found again only for the same encoder (name, options, weights, vocabulary), content and view.
+"""
 
 from __future__ import annotations
 
 import random
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vlcli.align.encoder import to_device
+from vlcli.align.encoder import Encoder, to_device
 from vlcli.align.weights import weights_sha256
 from vlcli.api import Modality, Source
 from vlcli.runtime.files import sha256_bytes, sha256_file
@@ -28,6 +32,15 @@ def content_hash(source: Source) -> str:
     if source.path is not None:
         return sha256_file(source.path)
     return sha256_bytes((source.value or "").encode())
+
+
+def assets_sha256(encoder: Encoder) -> str:
+    """SHA-256 over what the encoder's preprocessing needs beside the weights, such as a learnt vocabulary."""
+    with tempfile.TemporaryDirectory() as folder:
+        encoder.save_assets(Path(folder))
+        files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+        names = [f"{path.relative_to(folder).as_posix()} {sha256_file(path)}" for path in files]
+    return sha256_bytes("\n".join(names).encode())
 
 
 class FeatureBank:
@@ -59,7 +72,8 @@ def build_bank(
     run and every process sees the same views.
     """
     encoder = tower.encoder
-    digest = encoder_digest(tower.name, tower.options, weights_sha256(encoder.state_dict()))
+    weights = weights_sha256(encoder.state_dict()) + assets_sha256(encoder)
+    digest = encoder_digest(tower.name, tower.options, weights)
     cache = FeatureCache(folder, digest, encoder.dim)
     by_id = {source.id: source for source in sources}
     hashes = {identifier: content_hash(source) for identifier, source in by_id.items()}

@@ -15,8 +15,10 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 
+from vlcli.align.batches import is_out_of_memory
 from vlcli.align.gradcache import gradcache_backward
 from vlcli.errors import VlcliError
 from vlcli.runtime.progress import track
@@ -29,7 +31,8 @@ from vlcli.train.checkpoint import (
     save_checkpoint,
 )
 from vlcli.train.ema import WeightAverage
-from vlcli.train.method import Method, Stage, StepState, matches, set_trainable, total_loss
+from vlcli.train.health import DivergenceWatch, check_finite
+from vlcli.train.method import Method, Stage, StepState, matches, set_trainable, total_loss, training_mode
 from vlcli.train.optim import build_optimizer, learning_rate_factor, parameter_groups, stage_lengths
 
 MINIMUM_MICRO_BATCH = 1
@@ -104,6 +107,7 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.micro_batch = settings.micro_batch
         self.average: WeightAverage | None = None
+        self.divergence = DivergenceWatch()
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.model: nn.Module = self.method
         self.stage_index, self.step, self.global_step = 0, 0, 0
@@ -127,30 +131,48 @@ class Trainer:
 
     def prepare_stage(self, stage: Stage) -> None:
         """What a stage needs both when it starts and when a run is resumed inside it."""
-        set_trainable(self.method, stage)
+        trained = set_trainable(self.method, stage)
+        parameters = dict(self.method.named_parameters())
+        settings = self.settings
         self.optimizers = {}
-        for name, patterns in self.method.optimizers().items():
-            named = [
-                (key, parameter)
-                for key, parameter in self.method.named_parameters()
-                if parameter.requires_grad and matches(key, patterns)
-            ]
-            if named:
-                settings = self.settings
-                groups = parameter_groups(named, settings.lr, settings.weight_decay, settings.groups)
-                for group in groups:
-                    group["base_lr"] = group["lr"] * stage.learning_rate_scale
-                self.optimizers[name] = build_optimizer(settings.optimizer, groups, settings.optimizer_options)
-        # A new wrapper per stage: a distributed wrapper notes once which parameters train.
+        for name, keys in self.turns(trained).items():
+            named = [(key, parameters[key]) for key in keys]
+            groups = parameter_groups(named, settings.lr, settings.weight_decay, settings.groups)
+            for group in groups:
+                group["base_lr"] = group["lr"] * stage.learning_rate_scale
+            self.optimizers[name] = build_optimizer(settings.optimizer, groups, settings.optimizer_options)
+        # A new wrapper per stage: a distributed wrapper notes once which parameters train. The old one is taken off
+        # first, or mixed precision would be wrapped around itself.
+        self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        self.accelerator.free_memory()
+        # A loss may leave parameters out, above all one of several; GradCache reaches all in its last pass.
+        unused = len(self.optimizers) > 1 or not self.method.splits_batches or not self.micro_batch
+        self.accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=unused)
         self.model = self.accelerator.prepare_model(self.method)
         if self.settings.ema and self.average is None:
             self.average = WeightAverage(self.method, self.settings.ema)
+
+    def turns(self, trained: list[str]) -> dict[str, list[str]]:
+        """Optimizer name -> names of the parameters that it updates in this stage; optimizers without any rest.
+
+        Raises:
+            VlcliError: T113 when a parameter that trains belongs to none or to several.
+        """
+        patterns = self.method.optimizers()
+        found: dict[str, list[str]] = {name: [] for name in patterns}
+        for key in trained:
+            owners = [name for name, wanted in patterns.items() if matches(key, wanted)]
+            if len(owners) != 1:
+                what = f"'{key}' trains, but belongs to {' and '.join(owners) if owners else 'no optimizer'}"
+                raise VlcliError("T113", f"method {type(self.method).__name__}", what, "correct its optimizers()")
+            found[owners[0]].append(key)
+        return {name: keys for name, keys in found.items() if keys}
 
     def run_stage(self, stage: Stage) -> None:
         """The steps of one stage."""
         loader, length = self.loaders[self.stage_index], self.lengths[self.stage_index]
         started = time.perf_counter()
-        self.method.train()
+        training_mode(self.method)
         batches = loader.stream(self.step, length)
         for batch in track(batches, label=stage.name, total=length - self.step, quiet=self.settings.quiet):
             state = StepState(
@@ -163,12 +185,16 @@ class Trainer:
             for name, optimizer in self.optimizers.items():
                 for group in optimizer.param_groups:
                     group["lr"] = group["base_lr"] * factor
-                terms = self.backward(batch.to(self.accelerator.device), state, name, optimizer)
-                losses |= {key: float(value) for key, value in terms.items()}
+                terms = self.backward(batch.to(self.accelerator.device), state, name)
+                own = self.averaged_over_processes(terms)
                 self.method.after_backward(state)
-                norms[name] = self.check_and_clip(optimizer, losses, batch)
+                norms[name] = self.clip(optimizer)
+                check_finite(own, norms[name], batch, self.global_step)
                 optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
+                # Of all parameters: one optimizer's loss leaves gradients in the others' too.
+                self.method.zero_grad(set_to_none=True)
+                losses |= own
+            self.divergence.check(total_of(losses), self.global_step)
             self.method.after_step(state)
             if self.average is not None:
                 self.average.update(self.method)
@@ -187,33 +213,49 @@ class Trainer:
             self.log(record | {"seconds": round(time.perf_counter() - started, 3)})
         every = self.settings.evaluate_every
         if self.evaluate is not None and every and self.global_step % every == 0 and not last:
-            with self.averaged():
-                self.log({"event": "validation", "step": self.global_step} | self.evaluate())
-            self.method.train()
+            if self.accelerator.is_main_process:
+                with self.averaged():
+                    self.log({"event": "validation", "step": self.global_step} | self.evaluate())
+            self.accelerator.wait_for_everyone()
+            training_mode(self.method)
         every = self.settings.checkpoint_every
-        if every and self.global_step % every == 0 and self.accelerator.is_main_process:
+        if every and (self.global_step % every == 0 or last) and self.accelerator.is_main_process:
             self.save()
 
-    def backward(
-        self, batch: Batch, state: StepState, name: str, optimizer: torch.optim.Optimizer
-    ) -> dict[str, Tensor]:
-        """Gradients of one optimizer's turn. When memory runs out, the micro-batch is halved and the turn repeated."""
+    def averaged_over_processes(self, terms: dict[str, Tensor]) -> dict[str, float]:
+        """The loss terms of the global batch: every process holds its share, and the mean of the shares is the whole.
+
+        So a loss that is NaN on one process is NaN on all, and all stop.
+        """
+        if self.accelerator.num_processes > 1:
+            terms = dict(zip(terms, self.accelerator.reduce([*terms.values()], reduction="mean"), strict=True))
+        return {key: float(value) for key, value in terms.items()}
+
+    def backward(self, batch: Batch, state: StepState, name: str) -> dict[str, Tensor]:
+        """Gradients of one optimizer's turn. When memory runs out, the micro-batch is halved and the turn repeated.
+
+        Raises:
+            VlcliError: X201 when it can not be halved: at one example, for a method that can not be cut, and with
+                several processes, which would wait for the one that starts over.
+        """
         before = random_state(), self.generator.get_state()
         while True:
             try:
                 return self.backward_once(batch, state, name)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 used = min(self.micro_batch or len(batch), len(batch))
-                if not self.method.splits_batches or used <= MINIMUM_MICRO_BATCH:
+                alone = self.accelerator.num_processes == 1
+                if not self.method.splits_batches or used <= MINIMUM_MICRO_BATCH or not alone:
                     key = "train.micro_batch" if self.method.splits_batches else "train.batch_size"
                     raise VlcliError("X201", key, f"out of memory with {used} examples at once",
-                                     "lower train.batch_size, or take smaller towers or inputs") from error  # fmt: skip
-                self.micro_batch = used // 2
+                                     f"lower {key}, or take smaller towers or inputs") from error  # fmt: skip
+                # Rounded up, so that the parts stay as few as possible.
+                self.micro_batch = (used + 1) // 2
                 self.log({"event": "out_of_memory", "step": self.global_step, "micro_batch": self.micro_batch})
             # Outside the handler, so that the traceback no longer keeps the failed step's tensors alive.
-            optimizer.zero_grad(set_to_none=True)
+            self.method.zero_grad(set_to_none=True)
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             restore_random_state(before[0])
@@ -245,23 +287,10 @@ class Trainer:
             generators=[self.generator],
         )
 
-    def check_and_clip(self, optimizer: torch.optim.Optimizer, losses: dict[str, float], batch: Batch) -> float:
-        """The norm of the gradients, after refusing what is not finite and clipping where that is asked for.
-
-        Raises:
-            VlcliError: T401 naming the step and the batch when a loss or a gradient is NaN or infinite.
-        """
+    def clip(self, optimizer: torch.optim.Optimizer) -> float:
+        """The norm of an optimizer's gradients, after which they are clipped where that is asked for."""
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        limit = self.settings.grad_clip or float("inf")
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, limit))
-        bad = [name for name, value in losses.items() if value != value or value in (float("inf"), float("-inf"))]
-        if bad or norm != norm or norm == float("inf"):
-            what = f"the loss '{bad[0]}' is {losses[bad[0]]}" if bad else f"the gradient's norm is {norm}"
-            names = ", ".join(example.id for example in batch.examples[:4])
-            raise VlcliError("T401", f"step {self.global_step}", f"{what}; the batch holds {names} … "
-                             f"({len(batch)} examples)",
-                             "lower optim.lr, set train.grad_clip, or look at these examples")  # fmt: skip
-        return norm
+        return float(torch.nn.utils.clip_grad_norm_(parameters, self.settings.grad_clip or float("inf")))
 
     def averaged(self) -> Any:
         """The averaged weights for the duration, or the plain ones without an average."""
@@ -270,10 +299,8 @@ class Trainer:
         return self.average.applied(self.method) if self.average is not None else nullcontext()
 
     def save(self) -> Path:
-        """Write a checkpoint of everything that changes; frozen towers are left out."""
-        frozen = {
-            name for name, parameter in self.method.named_parameters() if getattr(parameter, "stays_frozen", False)
-        }
+        """Write a checkpoint of everything that changes; what stays frozen is left out."""
+        frozen = self.frozen_names()
         weights = {name: tensor for name, tensor in self.method.state_dict().items() if name not in frozen}
         state = {
             "recipe_hash": self.settings.recipe_hash,
@@ -284,10 +311,16 @@ class Trainer:
             "weights": weights,
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "average": self.average.state() if self.average is not None else None,
+            "divergence": self.divergence.state(),
             "generator": self.generator.get_state(),
             "random": random_state(),
         }
         return save_checkpoint(self.folder, self.global_step, state)
+
+    def frozen_names(self) -> set[str]:
+        """Names of the parameters that never change."""
+        named = self.method.named_parameters(remove_duplicate=False)
+        return {name for name, parameter in named if getattr(parameter, "stays_frozen", False)}
 
     def restore(self) -> bool:
         """Continue from the newest checkpoint; False when there is none.
@@ -309,22 +342,21 @@ class Trainer:
             self.method.on_stage_start(self.stages[index], index)
         self.method.to(self.accelerator.device)
         mismatch = self.method.load_state_dict(state["weights"], strict=False)
-        if mismatch.unexpected_keys:
-            what = f"the checkpoint holds '{mismatch.unexpected_keys[0]}', which this recipe does not build"
+        missing = set(mismatch.missing_keys) - self.frozen_names()
+        if mismatch.unexpected_keys or missing:
+            what = f"holds other weights than this recipe builds ('{[*mismatch.unexpected_keys, *sorted(missing)][0]}')"
             raise VlcliError("T202", str(found[-1]), what, "start a new run")
         self.prepare_stage(self.stages[self.stage_index])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         if self.average is not None and state["average"] is not None:
-            self.average.restore(state["average"])
+            self.average.restore(state["average"], self.accelerator.device)
+        self.divergence.restore(state["divergence"])
         self.generator.set_state(state["generator"])
         restore_random_state(state["random"])
         return True
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch failed to allocate, on a GPU or on the CPU."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    text = str(error)
-    return "out of memory" in text or "can't allocate memory" in text
+def total_of(losses: dict[str, float]) -> float:
+    """`total` where it is given, else the sum of all terms."""
+    return losses["total"] if "total" in losses else sum(losses.values())

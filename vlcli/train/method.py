@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from vlcli.align.encoder import Encoder
+from vlcli.align.momentum import FrozenCopy, MomentumCopy
 from vlcli.errors import VlcliError
 
 if TYPE_CHECKING:
@@ -184,15 +186,16 @@ def set_trainable(method: nn.Module, stage: Stage) -> list[str]:
     """Set `requires_grad` for a stage and return the names of what trains.
 
     Parameters that the method itself froze when it was built (a frozen tower) stay frozen: they carry the attribute
-    `stays_frozen`.
+    `stays_frozen`. So do teachers (`FrozenCopy`, `MomentumCopy`), whatever the patterns say.
 
     Raises:
         VlcliError: T102 when nothing is left to train.
     """
     names = []
+    taught = {id(parameter) for copy in teachers(method) for parameter in copy.parameters()}
     for name, parameter in method.named_parameters():
         wanted = matches(name, stage.trainable) and not matches(name, stage.frozen)
-        wanted = wanted and not getattr(parameter, "stays_frozen", False)
+        wanted = wanted and not getattr(parameter, "stays_frozen", False) and id(parameter) not in taught
         parameter.requires_grad_(wanted)
         if wanted:
             names.append(name)
@@ -208,6 +211,28 @@ def freeze(module: nn.Module, trainable: tuple[str, ...] = ()) -> None:
         keep = matches(name, trainable)
         parameter.requires_grad_(keep)
         parameter.stays_frozen = not keep  # type: ignore[attr-defined]
+
+
+def teachers(module: nn.Module) -> list[nn.Module]:
+    """The copies of models inside a module that only teach."""
+    return [part for part in module.modules() if isinstance(part, FrozenCopy | MomentumCopy)]
+
+
+def training_mode(method: nn.Module) -> None:
+    """Training mode, but evaluation mode for what is frozen: its dropout and BatchNorm statistics must not move.
+
+    That is every module whose parameters all stay frozen, and every encoder that this stage does not train. A teacher
+    decides for itself (a momentum teacher runs in training mode, as its papers do).
+    """
+    method.train()
+    taught = {id(part) for copy in teachers(method) for part in copy.modules()}
+    for part in method.modules():
+        parameters = list(part.parameters())
+        if id(part) in taught or not parameters:
+            continue
+        rests = isinstance(part, Encoder) and not any(parameter.requires_grad for parameter in parameters)
+        if rests or is_frozen(part):
+            part.eval()
 
 
 def is_frozen(module: nn.Module) -> bool:

@@ -80,12 +80,14 @@ def run_training(
     seed_everything(recipe.seed)
     accelerator = make_accelerator(device, recipe.train.precision)
     data = TrainingData(recipe, registry)
+    # Opened before training, so that a split that is not there is noticed now and not at the end.
+    sizes = {split: len(data.examples(split)) for split in ("train", "validation", "test")}
     space = build_space(recipe, registry, data)
     method = build_method(recipe, registry)
     stages = [stage_from(section) for section in recipe.stages]
     if stages:
         method.stages = lambda: stages  # type: ignore[method-assign]
-    setup = Setup(space, registry, recipe.seed, total_steps(recipe, len(data.examples("train"))), data.captions)
+    setup = Setup(space, registry, recipe.seed, total_steps(recipe, sizes["train"]), data.captions)
     method.build(setup)
     if recipe.train.lora is not None:
         from vlcli.train.lora import add_adapters
@@ -102,6 +104,7 @@ def run_training(
         log,
         lambda: validation_metrics(method, registry, data),
     )
+    log({"event": "data"} | sizes)
     trainer.train(resume)
     method.eval()
     metrics: dict[str, float] = {}
@@ -118,6 +121,7 @@ def run_training(
         if result is not None:
             space_folder = folder / "space"
             result.save(space_folder)
+    accelerator.wait_for_everyone()
     log({"event": "trained", "step": trainer.global_step} | metrics)
     return Training(metrics, method, space_folder)
 
@@ -130,6 +134,8 @@ def make_accelerator(device: torch.device, precision: str) -> Accelerator:
     """
     if AcceleratorState._shared_state and not torch.distributed.is_initialized():
         AcceleratorState._reset_state(reset_partial_state=True)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
     return Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
 
 
@@ -254,7 +260,9 @@ def build_loaders(
         views = train.views if train.cache_features else 1
         banks = {}
         if train.cache_features:
-            banks = frozen_banks(result, examples, registry, views, accelerator.device, quiet=quiet)
+            # The main process encodes; the others then find everything in the cache.
+            with accelerator.main_process_first():
+                banks = frozen_banks(result, examples, registry, views, accelerator.device, quiet=quiet)
         loaders.append(
             PairLoader(
                 examples,
