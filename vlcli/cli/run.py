@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlcli.cli.output import emit_json
+from vlcli.cli.pipeline import TRAINING
 from vlcli.cli.state import State, state_of
 from vlcli.errors import ExitCode, VlcliError
+from vlcli.runtime.processes import process_index
 
 if TYPE_CHECKING:
     from vlcli.recipe import ResolvedRecipe
@@ -54,6 +56,9 @@ def run(
         resolved = load_recipe(recipe or "", state.registry, overrides, unsets or ())
     if dry_run:
         show_plan(resolved, folder, as_json)
+        return
+    if process_index():
+        follow(resolved, folder, state)
         return
     result = execute(resolved, folder, out, state)
     if as_json:
@@ -125,7 +130,6 @@ class Nothing:
 
 def show_plan(resolved: ResolvedRecipe, folder: RunFolder | None, as_json: bool) -> None:
     """What a run would do, part by part."""
-    from vlcli.cli.pipeline import TRAINING
     from vlcli.recipe import render_recipe
 
     parts: list[dict[str, Any]] = []
@@ -179,6 +183,23 @@ def execute(
         "metrics": folder.metrics(), "refused": sum(record["refused"] for record in records.values()),
         "report": str(folder.path / REPORT_FILE),
     }  # fmt: skip
+
+
+def follow(resolved: ResolvedRecipe, folder: RunFolder | None, state: State) -> None:
+    """What every process but the first does under `accelerate launch`: its share of the training, and nothing else.
+
+    The first process makes the run's folder, evaluates, and runs the steps. A folder is read here only to resume.
+    """
+    from vlcli.runtime.device import resolve_device, seed_everything, set_threads
+    from vlcli.train.run import run_training
+
+    if not resolved.model.trains or (folder is not None and folder.finished(TRAINING) is not None):
+        return
+    resolve_device(resolved.model.device)
+    set_threads(resolved.model.threads)
+    seed_everything(resolved.model.seed)
+    path = folder.path if folder is not None else Path("runs")
+    run_training(resolved.model, path, state.registry, recipe_hash=resolved.hash, resume=folder is not None, quiet=True)
 
 
 def result_lines(result: dict[str, Any]) -> list[str]:

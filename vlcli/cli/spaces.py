@@ -1,4 +1,4 @@
-"""`vlcli spaces`: list registered spaces, show one."""
+"""`vlcli spaces`: list registered spaces, show one, compare two."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from vlcli.cli.output import emit_json, table
 from vlcli.cli.state import state_of
 
 if TYPE_CHECKING:
+    from vlcli.evaluate.drift import Drift
     from vlcli.registry import Entry, Registry
 
 app = typer.Typer(
-    rich_markup_mode=None, no_args_is_help=True, help="List and show spaces.",
+    rich_markup_mode=None, no_args_is_help=True, help="List, show and compare spaces.",
     epilog="A space is a name (images/starter, or starter while that is unique), a folder that a training run saved, "
     "or hf:PATH_OR_NAME for a Hugging Face checkpoint (CLIP, SigLIP, ALIGN, CLAP, text encoders).",
 )  # fmt: skip
@@ -76,6 +77,53 @@ def show_space(
         for tower in facts["towers"]
     ]
     typer.echo(table(("MODALITY", "ENCODER", "HEAD", "PARAMETERS", "WEIGHTS"), rows))
+
+
+@app.command("drift", epilog="Example: vlcli spaces drift runs/old/space runs/new/space --data images/shapes")
+def drift_spaces(
+    ctx: typer.Context,
+    before: Annotated[str, typer.Argument(metavar="A", help="The space before.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="The space after, trained from A or with the same seed.")],
+    data: Annotated[str, typer.Option(help="A data set by name, or a CSV, JSONL, Parquet file or folder.")],
+    split: Annotated[str | None, typer.Option(help="Compare on this split; by default test, else all.")] = None,
+    modality: Annotated[str | None, typer.Option(help="What to compare besides text, if there are several.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Items embedded at once.")] = 32,
+    as_json: Json = False,
+) -> None:
+    """How far training moved a space: rotation of each modality, and how much the two drifted apart (Mod-X)."""
+    from dataclasses import asdict
+
+    from vlcli.align import load_space
+    from vlcli.data.datasets import open_dataset
+    from vlcli.errors import VlcliError
+    from vlcli.evaluate.drift import drift_between
+
+    registry = state_of(ctx).registry
+    dataset = open_dataset(data, registry)
+    examples = [dataset[index] for index in range(len(dataset))]
+    known = sorted({example.split for example in examples if example.split})
+    wanted = split or ("test" if "test" in known else None)
+    if wanted is not None:
+        if wanted not in known:
+            raise VlcliError("E402", "--split", f"no example has the split '{wanted}'", f"splits: {', '.join(known)}")
+        examples = [example for example in examples if example.split == wanted]
+    spaces = [load_space(name, registry, device) for name in (before, after)]
+    found = drift_between(spaces[0], spaces[1], examples, registry, modality=modality, batch_size=batch_size)
+    if as_json:
+        emit_json({"before": before, "after": after, "data": data, "split": wanted, "unit": "degree", **asdict(found)})
+        return
+    typer.echo(table(("ANGLE IN DEGREES", "MEAN"), drift_rows(found)))
+    typer.echo(f"over {found.samples} pairs of {data}" + (f", split {wanted}" if wanted else ""))
+
+
+def drift_rows(found: Drift) -> list[tuple[str, str]]:
+    """The lines of the table."""
+    rows = [(f"rotation of {name}", angle) for name, angle in found.rotation.items()]
+    rows.append(("difference of the two sides' rotations", found.rotation_mismatch))
+    rows += [(f"change of angles inside {name}", angle) for name, angle in found.self_angle_change.items()]
+    rows += [("between the sides of a pair, before", found.pair_angle_before), ("… after", found.pair_angle_after)]
+    return [(text, f"{angle:.2f}") for text, angle in rows]
 
 
 def row_of(entry: Entry) -> dict[str, Any]:

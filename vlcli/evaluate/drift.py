@@ -10,12 +10,20 @@ angles are in degrees. Between a model before (0) and after (t):
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from vlcli.api import Source
+from vlcli.data.dataset import Example
 from vlcli.errors import VlcliError
+
+if TYPE_CHECKING:
+    from vlcli.align.space import Space
+    from vlcli.registry import Registry
 
 Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
@@ -88,3 +96,69 @@ def self_angle_change(before: Floats, after: Floats, block: int = 512) -> float:
         change[np.arange(len(change)), np.arange(start, start + len(change))] = 0.0
         total += float(change.sum())
     return total / (count * (count - 1))
+
+
+def pair_modality(before: Space, after: Space, examples: Sequence[Example], wanted: str | None = None) -> str:
+    """The modality besides text that both spaces embed and the data hold; `wanted` when it is one of them.
+
+    Raises:
+        VlcliError: E302 when there is none, or several and none is named.
+    """
+    held = {name for example in examples for name in example.sources}
+    shared = [name for name in before.modalities if name in after.modalities and name in held and name != "text"]
+    if wanted in shared:
+        return wanted
+    if len(shared) != 1 or wanted is not None:
+        found = f"they share {', '.join(shared)}" if shared else "they share none besides text"
+        raise VlcliError("E302", "--modality", f"'{wanted}' is not to be compared; {found}" if wanted else
+                         f"which modality to compare is not clear; {found}", "name one with --modality")  # fmt: skip
+    return shared[0]
+
+
+def embed_pairs(
+    space: Space, examples: Sequence[Example], modality: str, registry: Registry, *, batch_size: int = 32
+) -> dict[str, Floats]:
+    """Unit vectors `[N, D]` of both sides of every example: the modality's, and the first caption's.
+
+    Raises:
+        VlcliError: E303 when an input is refused: the rows of two spaces would no longer belong together.
+    """
+    from vlcli.align.embedder import Embedder
+
+    embedder = Embedder(space, registry, batch_size=batch_size)
+    sides = {
+        modality: [example.sources[modality] for example in examples],
+        "text": [Source(id=example.id, value=example.captions[0]) for example in examples],
+    }
+    vectors = {}
+    for name, sources in sides.items():
+        rows = []
+        for embedded in embedder.embed_sources(name, sources):
+            if embedded.vector is None:
+                raise VlcliError(
+                    "E303", embedded.source.id, f"is refused ({embedded.error})", "take it out of the data"
+                )
+            rows.append(embedded.vector)
+        vectors[name] = np.stack(rows)
+    return vectors
+
+
+def drift_between(
+    before: Space, after: Space, examples: Sequence[Example], registry: Registry, *, modality: str | None = None,
+    batch_size: int = 32,
+) -> Drift:  # fmt: skip
+    """Embed the same pairs with two spaces and compare; examples without a caption or the modality are left out.
+
+    Raises:
+        VlcliError: E301 when the spaces have not one width, or no pair is left; E302, E303.
+    """
+    name = pair_modality(before, after, examples, modality)
+    if "text" not in before.modalities or "text" not in after.modalities or before.dim != after.dim:
+        what = f"needs two spaces with text and of one width, not {before.dim} and {after.dim} numbers"
+        raise VlcliError("E301", "drift", what, "compare a space with one that was trained from it")
+    pairs = [example for example in examples if example.captions and name in example.sources]
+    if not pairs:
+        raise VlcliError("E301", "drift", f"no example has both '{name}' and a caption", "use data with captions")
+    return measure_drift(
+        *(embed_pairs(space, pairs, name, registry, batch_size=batch_size) for space in (before, after))
+    )
