@@ -9,7 +9,6 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
-
 Copied = TypeVar("Copied", bound=nn.Module)
 
 

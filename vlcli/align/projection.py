@@ -21,6 +21,7 @@ KINDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "identity": {"dim": int},
     "centre": {},
     "linear": {"dim": int, "bias": bool},
+    "refine": {"dim": int, "hidden": int, "dropout": (int, float)},
     "mlp": {"dim": int, "hidden": int, "layers": int, "dropout": (int, float), "residual": bool, "norm": bool},
 }  # fmt: skip
 
@@ -126,10 +127,43 @@ class MLP(Head):
         return output if self.norm is None else self.norm(output)
 
 
+class Refine(Head):
+    """A correction of a vector that is in the joint space already.
+
+    The input's first `dim` numbers are that vector, the rest are features: `x[:dim] + MLP(x[dim:])`. The last layer
+    starts at zero, so training starts from the given space and a small data set can only improve on it so far.
+
+    Args:
+        in_dim: width of the input, more than `dim`.
+        dim: width of the joint space.
+        hidden: width of the hidden layer; 0 takes `dim`.
+        dropout: of the features and of the hidden layer.
+    """
+
+    def __init__(self, in_dim: int, dim: int, *, hidden: int = 0, dropout: float = 0.0) -> None:
+        super().__init__()
+        if in_dim <= dim:
+            raise VlcliError("W130", "head.dim", f"a head of kind 'refine' needs more than {dim} inputs, not {in_dim}",
+                             "use an encoder that gives features beside its vector")  # fmt: skip
+        self.dim = dim
+        self.spec = {"kind": "refine", "dim": dim, "hidden": hidden, "dropout": dropout}
+        width = hidden or dim
+        last = nn.Linear(width, dim)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        first = nn.Linear(in_dim - dim, width)
+        self.body = nn.Sequential(nn.Dropout(dropout), first, nn.GELU(), nn.Dropout(dropout), last)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """`[B, D_in] -> [B, dim]`."""
+        corrected: Tensor = pooled[:, : self.dim] + self.body(pooled[:, self.dim :])
+        return corrected
+
+
 def build_head(spec: Mapping[str, Any], in_dim: int) -> Head:
     """The head that a spec describes, e.g. `{"kind": "mlp", "dim": 384, "hidden": 1024}`.
 
-    `kind` is `identity`, `centre`, `linear` or `mlp` (default: `linear` when `dim` is given, else `identity`).
+    `kind` is `identity`, `centre`, `linear`, `refine` or `mlp`; by default `linear` when `dim` is given, else `identity`.
 
     Raises:
         VlcliError: W130 when the kind or an option is unknown, of the wrong type or out of bounds.
@@ -159,4 +193,5 @@ def build_head(spec: Mapping[str, Any], in_dim: int) -> Head:
         return Centre(in_dim)
     if "dim" not in options:
         raise VlcliError("W130", "head.dim", f"a head of kind '{kind}' needs its output width")
-    return Linear(in_dim, **options) if kind == "linear" else MLP(in_dim, **options)
+    builders: dict[str, type[Linear] | type[MLP] | type[Refine]] = {"linear": Linear, "mlp": MLP, "refine": Refine}
+    return builders[kind](in_dim, **options)

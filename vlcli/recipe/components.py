@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vlcli.registry import Entry, Registry
 
 HUB_PREFIX = "hf:"
+SPACE_PREFIX = "space:"
 FILE_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 
 
@@ -110,6 +111,11 @@ def check_tower(layer: Layer, registry: Registry, modality: str, tower: dict[str
     yield from check_modality(layer, registry, modality, path)
     name = tower.get("use")
     if not isinstance(name, str):
+        return
+    if name.startswith(SPACE_PREFIX):
+        space = name.removeprefix(SPACE_PREFIX)
+        if not names_a_folder(space) and not space.startswith(HUB_PREFIX):
+            yield from find(layer, registry, "space", space, (*path, "use"))[1]
         return
     yield from check_nested(layer, registry, "encoder", tower, (*path, "use"), name)
     entry = find(layer, registry, "encoder", name, path)[0]

@@ -31,13 +31,16 @@ class Data(Section):
     Attributes:
         use: a registered data set, a folder, or a CSV, JSONL or Parquet file.
         options: options of a registered data set.
-        train, validation, test: names of the splits; `validation` and `test` may be left out of the run with "".
+        test_options: options that differ for the validation and test splits.
+        train, validation, test: names of the splits, several joined by `+`; `validation` and `test` may be left out of
+            the run with "".
         limit: use at most so many examples of each split.
         filters: registered filters, applied to the training split in order.
     """
 
     use: Name
     options: Table = Field(default_factory=dict)
+    test_options: dict[str, Any] = Field(default_factory=dict)
     train: Name = "train"
     validation: str = "val"
     test: str = "test"
@@ -48,7 +51,7 @@ class Data(Section):
 class Head(Section):
     """`[towers.MODALITY.head]`: the projection from the encoder's pooled vector into the joint space."""
 
-    use: Literal["identity", "linear", "mlp"] = "linear"
+    use: Literal["identity", "centre", "linear", "mlp", "refine"] = "linear"
     dim: Positive | None = None
     bias: bool | None = None
     hidden: Annotated[int, Field(ge=0)] | None = None
@@ -66,7 +69,7 @@ class Tower(Section):
     """`[towers.MODALITY]`: an encoder, what of it trains, and its head.
 
     Attributes:
-        use: a registered encoder of this modality.
+        use: a registered encoder of this modality, or `space:NAME` for the whole tower of a space, head included.
         options: its options.
         trainable: patterns (`fnmatch`) over the encoder's parameter names; none: the encoder stays frozen.
         head: the projection head; it trains.

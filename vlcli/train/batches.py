@@ -81,7 +81,9 @@ HELD_OUT = 10
 
 
 def examples_of(dataset: Dataset, split: str) -> list[Example]:
-    """The examples of a split. Data without any splits gets `train`, `val` and `test`, drawn by row number.
+    """The examples of a split, or of several joined by `+`.
+
+    Data without any splits gets `train`, `val` and `test`, drawn by row number.
 
     Raises:
         VlcliError: T106 when the split is empty.
@@ -89,7 +91,8 @@ def examples_of(dataset: Dataset, split: str) -> list[Example]:
     examples = [dataset[index] for index in range(len(dataset))]
     if all(example.split is None for example in examples):
         examples = with_splits(examples)
-    chosen = [example for example in examples if example.split == split]
+    wanted = split.split("+")
+    chosen = [example for example in examples if example.split in wanted]
     if not chosen:
         known = ", ".join(sorted({str(example.split) for example in examples})) or "none"
         raise VlcliError("T106", "data", f"no example has the split '{split}'",

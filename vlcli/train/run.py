@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
+from vlcli.align.load import load_space
 from vlcli.align.projection import build_head
 from vlcli.align.space import Space, Tower
 from vlcli.data.dataset import Example
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from vlcli.recipe.schema import Recipe
     from vlcli.recipe.schema_train import Tower as TowerSection
     from vlcli.registry import Registry
+
+SPACE_PREFIX = "space:"
+"""Begins a tower that is taken from a space: `space:images/starter`."""
 
 Log = Callable[[dict[str, Any]], None]
 
@@ -154,6 +158,8 @@ class TrainingData:
         if not name:
             return []
         options = self.section.options | (overrides or {})
+        if split != "train":
+            options |= self.section.test_options
         key = json.dumps([split, options], sort_keys=True, default=str)
         if key not in self.opened:
             dataset = open_dataset(self.section.use, self.registry, options)
@@ -183,6 +189,8 @@ def build_tower(modality: str, section: TowerSection, registry: Registry, data: 
     Raises:
         VlcliError: T109 when the encoder is of another modality.
     """
+    if section.use.startswith(SPACE_PREFIX):
+        return tower_of_space(modality, section, registry)
     entry = registry.find("encoder", section.use)
     if entry.spec.modality != modality:
         what = f"'{section.use}' is an encoder of {entry.spec.modality}, not of {modality}"
@@ -195,6 +203,20 @@ def build_tower(modality: str, section: TowerSection, registry: Registry, data: 
     head = build_head(section.head.spec(), encoder.dim)
     tower = Tower(encoder, head, entry.name, options)
     freeze(encoder, section.trainable)
+    return tower
+
+
+def tower_of_space(modality: str, section: TowerSection, registry: Registry) -> Tower:
+    """The tower of an existing space, head included.
+
+    Raises:
+        VlcliError: T113 when the recipe gives a head or options beside it.
+    """
+    if section.options or section.head.use != "identity":
+        raise VlcliError("T113", f"towers.{modality}", f"'{section.use}' brings its own options and head",
+                         "leave options and head out, or name an encoder instead")  # fmt: skip
+    tower = load_space(section.use.removeprefix(SPACE_PREFIX), registry, "cpu").tower(modality)
+    freeze(tower.encoder, section.trainable)
     return tower
 
 

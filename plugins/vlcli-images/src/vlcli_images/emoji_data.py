@@ -69,11 +69,16 @@ class EmojiDataset:
     Example ids are code points such as `1f436`; `label` is the Unicode category; metadata holds the emoji itself, its
     subcategory and the group that keeps variants of one thing in one split.
 
+    Args:
+        language: of the captions.
+        split: only this one; all of them when None.
+        captions: `all`, or `name` for the name alone.
+
     Raises:
         VlcliError: D210 when one of the packages is missing or has another layout.
     """
 
-    def __init__(self, language: str = "en", split: str | None = None) -> None:
+    def __init__(self, language: str = "en", split: str | None = None, captions: str = "all") -> None:
         emoji = read_emoji(language)
         groups = group_variants(emoji)
         splits = assign_splits(groups)
@@ -81,7 +86,7 @@ class EmojiDataset:
             Example(
                 id=item.picture.stem,
                 sources={"images": Source(id=str(item.picture), path=item.picture)},
-                captions=item.captions,
+                captions=item.captions if captions == "all" else item.captions[:1],
                 label=item.category,
                 split=splits[groups[item.characters]],
                 metadata={"emoji": item.characters, "subcategory": item.subcategory, "language": language,

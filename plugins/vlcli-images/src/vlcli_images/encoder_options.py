@@ -19,9 +19,11 @@ class ImageNetOptions(BaseModel):
 
 
 class StarterOptions(BaseModel):
-    """Options of `images/starter`: none."""
+    """Options of `images/starter` and `images/starter-features`."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    size: Annotated[int, Field(ge=32, le=1024, description="Side in pixels of what the network sees.")] = 288
 
 
 class SmallCNNOptions(BaseModel):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageEnhance
 from torch import Tensor
 
 from vlcli.align.encoder import Encoded, Encoder
@@ -96,23 +97,49 @@ class ImageNetEncoder(Encoder):
         grid = self.network.features(normalise_pixels(inputs["pixels"])).flatten(2).transpose(1, 2)
         return Encoded(pooled=grid.mean(1), tokens=grid)
 
+    def augment(self, item: Any, rng: random.Random) -> Any:
+        """See `vary`."""
+        return vary(item, rng)
+
     def reference(self) -> dict[str, str] | None:
         """The pinned package."""
         return {"source": f"{WEIGHTS_DISTRIBUTION}==0.1.0", "sha256": WEIGHTS_SHA256}
+
+
+def vary(image: Image.Image, rng: random.Random) -> Image.Image:
+    """A mild variation of a picture on its background: mirrored, turned, scaled, shifted, recoloured.
+
+    What is left bare is filled with the colour of the top left corner, which for drawings is the ground.
+    """
+    ground = image.getpixel((0, 0))
+    if rng.random() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    image = image.rotate(rng.uniform(-12, 12), resample=Image.Resampling.BICUBIC, fillcolor=ground)
+    width, height = image.size
+    scale = rng.uniform(0.8, 1.15)
+    scaled = image.resize((max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.BICUBIC)
+    canvas = Image.new("RGB", (width, height), ground)
+    shift = [rng.uniform(-0.07, 0.07) * side for side in (width, height)]
+    canvas.paste(scaled, (round((width - scaled.width) / 2 + shift[0]), round((height - scaled.height) / 2 + shift[1])))
+    canvas = ImageEnhance.Color(canvas).enhance(rng.uniform(0.7, 1.3))
+    return ImageEnhance.Brightness(canvas).enhance(rng.uniform(0.85, 1.1))
 
 
 class StarterImage(Encoder):
     """The image side of the starter space: EfficientNet-Lite0's classes through the shipped head.
 
     Items are RGB `PIL.Image`s; `pooled` is `[B, 384]` of unit length, `tokens` are the network's grid `[B, T, 1280]`.
+
+    Args:
+        size: side in pixels of the square that the network sees; the head was chosen at 288.
     """
 
     modality = "images"
     dim = DIM
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = STARTER_IMAGE_SIZE) -> None:
         super().__init__()
-        self.backbone = ImageNetEncoder(size=STARTER_IMAGE_SIZE)
+        self.backbone = ImageNetEncoder(size=size)
         self.head = load_starter_heads()[0]
         self.min_side = self.backbone.min_side
         self._asset_sha256 = sha256_file(ASSET)
@@ -122,7 +149,8 @@ class StarterImage(Encoder):
         """The structure without reading weights."""
         encoder = cls.__new__(cls)
         Encoder.__init__(encoder)
-        encoder.backbone = ImageNetEncoder.restore(folder, size=STARTER_IMAGE_SIZE, framing="squash")
+        size = options.get("size", STARTER_IMAGE_SIZE)
+        encoder.backbone = ImageNetEncoder.restore(folder, size=size, framing="squash")
         encoder.head = StarterHead()
         encoder.min_side = encoder.backbone.min_side
         encoder._asset_sha256 = ""
@@ -143,3 +171,25 @@ class StarterImage(Encoder):
             return None
         both = sha256_bytes(f"{WEIGHTS_SHA256} {self._asset_sha256}".encode())
         return {"source": f"{WEIGHTS_DISTRIBUTION}==0.1.0 and the head shipped with vlcli-images", "sha256": both}
+
+    def augment(self, item: Any, rng: random.Random) -> Any:
+        """See `vary`."""
+        return vary(item, rng)
+
+
+class StarterFeatures(StarterImage):
+    """The starter's vector with the network's features behind it, for heads of the kind `refine`.
+
+    `pooled` is `[B, 384 + 2 * 1280]`: the starter's unit vector, then the mean and the largest value of every feature
+    over the grid, each layer-normalised. `tokens` are the grid.
+    """
+
+    dim = DIM + 2 * FEATURE_DIM
+
+    def forward(self, inputs: dict[str, Tensor]) -> Encoded:
+        """`pixels` `[B, 3, H, W]` to `Encoded`."""
+        encoded = super().forward(inputs)
+        assert encoded.tokens is not None
+        grid = encoded.tokens
+        parts = [torch.nn.functional.layer_norm(part, (FEATURE_DIM,)) for part in (grid.mean(1), grid.amax(1))]
+        return Encoded(torch.cat([encoded.pooled, *parts], dim=1), grid)

@@ -22,6 +22,7 @@ class EmojiOptions(Options):
         "en", description="Language of the captions."
     )
     split: Split | None = Field(None, description="Only this split; all of them when not given.")
+    captions: Literal["all", "name"] = Field("all", description="The name and its aliases, or the name alone.")
 
 
 class SamplesOptions(Options):

@@ -114,6 +114,14 @@ def vlcli_encoders() -> Iterator[EncoderSpec]:
         license="Apache-2.0",
         modality="images",
     )
+    yield EncoderSpec(
+        name="starter-features",
+        summary="the starter's vector and the network's features, for heads of the kind refine",
+        target="vlcli_images.encoders:StarterFeatures",
+        options="vlcli_images.encoder_options:StarterOptions",
+        license="Apache-2.0",
+        modality="images",
+    )
 
 
 @hookimpl
