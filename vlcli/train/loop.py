@@ -207,7 +207,12 @@ class Trainer:
         """Log, evaluate and save when it is time."""
         last = self.global_step == self.settings.total_steps
         if self.global_step % self.settings.log_every == 0 or last:
-            record = {"event": "step", "stage": stage.name, "step": self.global_step, "lr": self.settings.lr * factor}
+            record = {
+                "event": "step",
+                "stage": stage.name,
+                "step": self.global_step,
+                "lr": self.settings.lr * factor * stage.learning_rate_scale,
+            }
             record |= {f"loss/{name}": value for name, value in losses.items()}
             record |= {f"grad_norm/{name}": value for name, value in norms.items()}
             self.log(record | {"seconds": round(time.perf_counter() - started, 3)})
