@@ -71,7 +71,7 @@ def test_a_tower_of_the_wrong_modality(command_line: Any, recipe: str, capsys: p
 
 
 def test_a_method_without_towers(train: Any) -> None:
-    with pytest.raises(VlcliError, match="T101|R1"):
+    with pytest.raises(VlcliError, match=r"T101|R1"):
         train(unset=("towers",))
     with pytest.raises(VlcliError, match=r"T101.*nothing to align with 'text'"):
         train(unset=("towers.numbers",))
@@ -94,7 +94,7 @@ def test_data_without_splits_is_divided(train: Any) -> None:
     assert first.bytes == train("data.options.splits=false").bytes
     few = train("data.options.splits=false", "data.options.size=5", "train.batch_size=3")
     assert few.events("data")[0]["train"] == 3
-    with pytest.raises(VlcliError, match="T106.*data.test"):
+    with pytest.raises(VlcliError, match=r"T106.*data.test"):
         train("data.options.splits=false", "data.options.size=3", "train.batch_size=3", 'data.validation=""')
     assert train("data.options.splits=false", "data.options.size=3", "train.batch_size=3", 'data.validation=""',
                  'data.test=""').trained.metrics == {}  # fmt: skip
@@ -130,5 +130,5 @@ def test_order_draws_and_captions_are_functions_of_the_seed(toys: Any) -> None:
     assert torch.equal(*augmented) and not torch.equal(augmented[0], one.batch(4).inputs["numbers"]["values"])
     streamed = [batch.ids for batch in one.stream(2, 5)]
     assert all(torch.equal(ids, one.batch(step).ids) for step, ids in enumerate(streamed, 2))
-    with pytest.raises(VlcliError, match="T111.*shared by 9 processes"):
+    with pytest.raises(VlcliError, match=r"T111.*shared by 9 processes"):
         loader(0, world_size=9)

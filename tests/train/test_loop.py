@@ -151,7 +151,7 @@ def test_stages_train_what_their_patterns_say(train: Any, recipe: str) -> None:
     constant = 'schedule.use="constant"'
     run = train(constant, recipe=recipe + STAGES)
     assert [record["stage"] for record in run.events("step")] == ["heads"] * 4 + ["towers"] * 8
-    heads, towers = STAGES.split("\n\n")
+    heads, _ = STAGES.split("\n\n")
     one, two = (train(constant, f"train.steps={steps}", recipe=recipe + heads) for steps in (1, 4))
     changed = {name for name in one.weights if not torch.equal(one.weights[name], two.weights[name])}
     assert changed and all(".head." in name for name in changed)
