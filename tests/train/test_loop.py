@@ -246,3 +246,14 @@ def test_a_stage_that_rests_an_encoder_keeps_its_statistics(train: Any, recipe: 
     moved = train("towers.numbers.options.batch_norm=true")
     statistics = next(value for key, value in moved.weights.items() if key.endswith("running_mean"))
     assert statistics.abs().sum() > 0
+
+
+def test_what_mod_x_keeps_makes_a_difference(train: Any) -> None:
+    """All four values of `keep` train through both phases, equal in the first and different after."""
+    runs = {}
+    for keep in ("nothing", "all", "ranked-first", "weights"):
+        method = f'method={{ use = "core/mod-x", keep = "{keep}", phases = [{{ world = 0 }}, {{ world = 1 }}] }}'
+        runs[keep] = train(method, "train.steps=16", unset=("objective",))
+        assert {"test/phase-0/R@1", "test/phase-1/R@1"} <= set(runs[keep].trained.metrics)
+    assert all(torch.equal(run.curve()[:8], runs["nothing"].curve()[:8]) for run in runs.values())
+    assert len({run.bytes for run in runs.values()}) == 4
