@@ -108,8 +108,8 @@ MISTAKES = {
     ),
     "word that is none of the choices": (
         'head = { use = "mlp"', 'head = { use = "mpl"',
-        'error[R104] clip.toml:12: towers.images.head.use: expected "identity" or "linear" or '
-        '"mlp", got "mpl" — did you '
+        'error[R104] clip.toml:12: towers.images.head.use: expected "identity" or "centre" or "linear" or '
+        '"mlp" or "refine", got "mpl" — did you '
         "mean 'mlp'?",
     ),
     "below the smallest value": (
