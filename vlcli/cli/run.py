@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vlcli.recipe import ResolvedRecipe
     from vlcli.runtime.runs import RunFolder
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 EPILOG = (
     "Examples: vlcli run demo  ·  vlcli run search-my-pictures --set 'steps.embed.inputs=[\"~/Pictures\"]'  ·  "
