@@ -1,4 +1,4 @@
-"""Write the generated pages: `docs/reference.md` from the command line, and the tables of `docs/methods-and-evidence.md`.
+"""Write the generated pages: `docs/reference.md`, and the tables of `docs/methods-and-evidence.md`.
 
     python docs/build_reference.py            # write both
     python docs/build_reference.py --check    # exit 1 when a page is out of date
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -183,7 +184,8 @@ def method_section(name: str, evidence: Mapping[str, Any], folder: Path) -> Iter
     """Claim, arms with intervals, conditions with what was found, and how it was made."""
     seeds = ", ".join(str(seed) for seed in evidence["seeds"])
     yield f"### {name}"
-    yield f"*{escape(evidence['paper'])}*"
+    if evidence["paper"]:
+        yield f"*{escape(evidence['paper'])}*"
     yield f"Claim: {escape(evidence['claim'])} **{verdict(evidence).strip('*').capitalize()}.**"
     yield f"Data `{evidence['data']}`, seeds {seeds}; mean over the seeds with its 95 % interval."
     metrics = metrics_shown(evidence)
@@ -195,7 +197,15 @@ def method_section(name: str, evidence: Mapping[str, Any], folder: Path) -> Iter
     if (folder / f"{name}.svg").is_file():
         yield f"![{name}: every arm with its interval]({folder.name}/{name}.svg)"
     minutes = evidence["seconds"] / 60
-    yield f"{minutes:.0f} minutes on {evidence['device']}. Made by `{evidence['command']}`."
+    yield f"{minutes:.0f} minutes on {evidence['device']}. Made by `{command_shown(evidence['command'])}`."
+
+
+def command_shown(command: str) -> str:
+    """The command without what depends on the machine: where the run's folder was, and whether it was quiet."""
+    words = shlex.split(command)
+    kept = [word for index, word in enumerate(words) if word not in ("-q", "--quiet", "--out")
+            and words[index - 1] != "--out"]  # fmt: skip
+    return shlex.join(kept)
 
 
 def metrics_shown(evidence: Mapping[str, Any]) -> list[str]:
