@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +23,7 @@ class Contrastive(Method):
         objective: a registered objective that takes two sets of unit vectors and a logit scale.
         objective_options: its options.
         anchor: the modality that all others are aligned with.
+        logit_scale: the factor on the cosines at the start.
         logit_scale_max: the scale (not its logarithm) is clamped to at most this after each step (CLIP, section 2.5).
     """
 
@@ -32,17 +34,21 @@ class Contrastive(Method):
         objective: str = "core/info-nce",
         objective_options: dict[str, Any] | None = None,
         anchor: str = "text",
+        logit_scale: float = 1 / 0.07,
         logit_scale_max: float = 100.0,
     ) -> None:
         super().__init__()
         self.objective_name = objective
         self.objective_options = objective_options or {}
         self.anchor = anchor
+        self.logit_scale = logit_scale
         self.logit_scale_max = logit_scale_max
 
     def build(self, setup: Setup) -> None:
         """Take the recipe's space and make the objective."""
         self.space = setup.require_space("core/contrastive", self.anchor)
+        with torch.no_grad():
+            self.space.logit_scale.fill_(math.log(self.logit_scale))
         self.others = [name for name in self.space.modalities if name != self.anchor]
         if not self.others:
             raise VlcliError("T101", "core/contrastive", f"has nothing to align with '{self.anchor}'",
@@ -66,7 +72,7 @@ class Contrastive(Method):
     @torch.no_grad()
     def after_step(self, state: StepState) -> None:
         """Keep the logit scale in [1, logit_scale_max]."""
-        self.space.logit_scale.clamp_(0.0, float(torch.tensor(self.logit_scale_max).log()))
+        self.space.logit_scale.clamp_(0.0, math.log(self.logit_scale_max))
 
     def result_space(self) -> Space:
         """The trained space."""

@@ -19,6 +19,7 @@ class ContrastiveOptions(Options):
     objective: str = Field("core/info-nce", description="A registered objective over two sets of unit vectors.")
     objective_options: dict[str, Any] = Field({}, description="Its options.")
     anchor: str = Field("text", description="The modality that all others are aligned with.")
+    logit_scale: float = Field(1 / 0.07, gt=0, description="Factor on the cosines at the start.")
     logit_scale_max: float = Field(100.0, gt=1, description="Largest factor on the cosines.")
 
 
