@@ -163,7 +163,7 @@ class Refine(Head):
 def build_head(spec: Mapping[str, Any], in_dim: int) -> Head:
     """The head that a spec describes, e.g. `{"kind": "mlp", "dim": 384, "hidden": 1024}`.
 
-    `kind` is `identity`, `centre`, `linear`, `refine` or `mlp`; by default `linear` when `dim` is given, else `identity`.
+    `kind` is `identity`, `centre`, `linear`, `refine` or `mlp`; without it `linear` if `dim` is given, else `identity`.
 
     Raises:
         VlcliError: W130 when the kind or an option is unknown, of the wrong type or out of bounds.

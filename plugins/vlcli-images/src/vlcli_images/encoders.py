@@ -101,7 +101,7 @@ class ImageNetEncoder(Encoder):
         size = CPU_BATCH if pixels.device.type == "cpu" else len(pixels)
         grids = [
             self.network.features(normalise_pixels(part).contiguous(memory_format=torch.channels_last))
-            for part in pixels.split(size)
+            for part in torch.split(pixels, size)
         ]
         grid = torch.cat(grids).flatten(2).transpose(1, 2)
         return Encoded(pooled=grid.mean(1), tokens=grid)
