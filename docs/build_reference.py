@@ -148,8 +148,8 @@ def evidence_section(folder: Path) -> str:
         evidence, spec = found.get(name), methods.get(name, {})
         link = f"[{name}](#{name})" if evidence else name
         paper = (evidence or {}).get("paper") or spec.get("paper") or "–"
-        rows.append((link, escape(paper), spec.get("recipe") or "–", verdict(evidence)))
-    parts = [table(["method", "paper", "recipe", "claim at this scale"], rows)]
+        rows.append((link, verdict(evidence), spec.get("recipe") or "–", escape(paper)))
+    parts = [table(["method", "claim at this scale", "recipe", "paper"], rows)]
     for name in sorted(found):
         parts += method_section(name, found[name], folder)
     return "\n\n".join(parts)
@@ -213,7 +213,7 @@ def metrics_shown(evidence: Mapping[str, Any]) -> list[str]:
     names = [name for values in evidence["arms"].values() for name in values]
     main = [evidence["metric"]] if evidence.get("metric") in names else []
     others = [name for name in dict.fromkeys(names) if name.startswith("test") and name.endswith("R@1")]
-    return [*main, *(name for name in others if name not in main)][:5]
+    return [*main, *(name for name in others if name not in main)][:4]
 
 
 def interval(value: Mapping[str, Any]) -> str:

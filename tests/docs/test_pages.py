@@ -76,7 +76,7 @@ def test_evidence_is_told_whichever_way_it_turned_out(
     (tmp_path / "toy.json").write_text(json.dumps(evidence(passed)), encoding="utf-8")
     (tmp_path / "bench.json").write_text(json.dumps({"schema": 1, "rows": [], "machine": "m"}), encoding="utf-8")
     section = build_reference.evidence_section(tmp_path)
-    assert f"| [toy](#toy) | A paper | – | {word} |" in section
+    assert f"| [toy](#toy) | {word} | – | A paper |" in section
     assert "| `plain` | 0.412 (0.400 – 0.425) |" in section
     assert "| a &lt; b | -0.100 (-0.200 – +0.000) | +0.050 | " + ("holds |" if passed else "**fails** |") in section
     assert "fails, as it should" in section
@@ -85,7 +85,7 @@ def test_evidence_is_told_whichever_way_it_turned_out(
 
 
 def test_a_method_without_evidence_is_not_measured(build_reference: ModuleType, tmp_path: Path) -> None:
-    assert "| core/mod-x | not measured |" in build_reference.evidence_section(tmp_path)
+    assert "| mod-x | not measured | core/mod-x |" in build_reference.evidence_section(tmp_path)
 
 
 def test_excerpts_are_the_code() -> None:
