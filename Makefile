@@ -27,6 +27,8 @@ $(STAMP): constraints.txt pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS))
 
 demo: $(STAMP)
 	$(BIN)/vlcli run demo
+	$(BIN)/vlcli run quickstart
+	@echo "Open the two search.html pages named above."
 
 test: lint $(STAMP)
 	$(BIN)/python -m pytest -m "not slow" -n $(THREADS) --dist loadfile
@@ -37,6 +39,15 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+# Every claim on fresh seeds; the long tests.
+claims: $(STAMP)
+	for method in contrastive mod-x align albef; do $(BIN)/vlcli reproduce $$method || echo "$$method: not reproduced"; done
+	$(BIN)/python -m pytest -m slow
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/losses.py
 
 docs: $(STAMP)
 	$(BIN)/python docs/build_reference.py

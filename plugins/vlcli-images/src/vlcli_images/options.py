@@ -44,4 +44,5 @@ class ShapesOptions(Options):
     size: int = Field(2000, ge=8, le=200_000, description="Training pictures.")
     noise: float = Field(0.0, ge=0, le=1, description="Share of training pictures with another picture's caption.")
     domain: Literal["all", "old", "new"] = Field("all", description="All six colours, or three of them.")
+    ground: Literal["dark", "grey", "bright"] = Field("dark", description="What the shapes lie on.")
     seed: int = Field(0, ge=0, description="Of the training pictures and the noise.")

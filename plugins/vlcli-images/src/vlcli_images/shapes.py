@@ -31,6 +31,8 @@ COLORS = {
     "orange": (238, 138, 38),
 }
 DOMAINS = {"all": tuple(COLORS), "old": ("red", "green", "blue"), "new": ("yellow", "purple", "orange")}
+GROUNDS = {"dark": (8, 40), "grey": (120, 150), "bright": (200, 248)}
+"""Range of each colour channel of the ground."""
 SIZES = {"small": 4.0, "large": 6.5}
 """Half the width of a shape in pixels."""
 ROWS = ("top", "middle", "bottom")
@@ -76,10 +78,10 @@ def split_things() -> dict[str, list[Thing]]:
     return parts
 
 
-def render(thing: Thing, rng: np.random.Generator) -> Image.Image:
+def render(thing: Thing, rng: np.random.Generator, ground: str = "dark") -> Image.Image:
     """A picture of a thing: jittered place, size and colour, and pixel noise."""
     scale = SIDE * SUPERSAMPLE
-    image = Image.new("RGB", (scale, scale), tuple(int(v) for v in rng.integers(8, 40, 3)))
+    image = Image.new("RGB", (scale, scale), tuple(int(v) for v in rng.integers(*GROUNDS[ground], 3)))
     draw = ImageDraw.Draw(image)
     center_x = (COLUMNS.index(thing.column) * 10 + 6 + rng.uniform(-1.2, 1.2)) * SUPERSAMPLE
     center_y = (ROWS.index(thing.row) * 10 + 6 + rng.uniform(-1.2, 1.2)) * SUPERSAMPLE
@@ -108,10 +110,14 @@ class ShapesDataset:
         size: training pictures; validation and test have one picture for each of their things.
         noise: share of training pictures whose caption is another picture's.
         domain: `all` colours, or the `old` or `new` three.
+        ground: `dark`, `grey` or `bright`; the same things look different on them.
         seed: of the training pictures and the noise; validation and test are the same for every seed.
     """
 
-    def __init__(self, size: int = 2000, noise: float = 0.0, domain: str = "all", seed: int = 0) -> None:
+    def __init__(
+        self, size: int = 2000, noise: float = 0.0, domain: str = "all", ground: str = "dark", seed: int = 0
+    ) -> None:
+        self.ground = ground
         colors = DOMAINS[domain]
         things = {name: [thing for thing in part if thing.color in colors] for name, part in split_things().items()}
         self.examples: list[Example] = []
@@ -130,8 +136,9 @@ class ShapesDataset:
 
     def add(self, split: str, number: str, thing: Thing, caption: str) -> None:
         """Append an example; its picture is drawn when it is not in the cache."""
-        name = f"{split}-{number}-{thing.size}-{thing.color}-{thing.shape}-{thing.row}-{thing.column}"
-        path = picture(name, thing)
+        mark = "" if self.ground == "dark" else f"{self.ground}-"
+        name = f"{mark}{split}-{number}-{thing.size}-{thing.color}-{thing.shape}-{thing.row}-{thing.column}"
+        path = picture(name, thing, self.ground)
         metadata = {
             "shape": thing.shape,
             "color": thing.color,
@@ -148,13 +155,13 @@ class ShapesDataset:
         return self.examples[index]
 
 
-def picture(name: str, thing: Thing) -> Path:
+def picture(name: str, thing: Thing, ground: str) -> Path:
     """The file of a picture, drawn once; its noise depends on its name alone."""
     folder = cache_dir("shapes", f"v{VERSION}")
     path = folder / f"{name}.png"
     if not path.exists():
         digest = hashlib.sha256(name.encode()).digest()
-        image = render(thing, np.random.default_rng(int.from_bytes(digest[:8], "big")))
+        image = render(thing, np.random.default_rng(int.from_bytes(digest[:8], "big")), ground)
         # Atomic but not synced: a picture that is lost is drawn again.
         with atomic_path(path, sync=False) as temporary:
             image.save(temporary, format="PNG")
