@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as json_module
 import shlex
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,7 +74,7 @@ def reproduce(
         data=recipe.model.data.use if recipe.model.data else "", metric=claim.metric,
         versions={key: str(value) for key, value in versions().items()},
         device=str(resolve_device(recipe.model.device)),
-        command=shlex.join(["vlcli", *sys.argv[1:]]), run_hash=recipe.hash,
+        command=command_of(entry.spec.name, seeds, first_seed, data), run_hash=recipe.hash,
     )  # fmt: skip
     if quick:
         evidence["quick"] = True
@@ -93,6 +92,13 @@ def reproduce(
         show(outcome, claim.metric)
     if not outcome.passed and not quick:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def command_of(method: str, seeds: int | None, first_seed: int | None, data: str | None) -> str:
+    """The command that gives the same evidence again: without what only says where files go and how much is printed."""
+    options = {"--seeds": seeds, "--first-seed": first_seed, "--data": data}
+    given = [part for name, value in options.items() if value is not None for part in (name, str(value))]
+    return shlex.join(["vlcli", "reproduce", method, *given])
 
 
 def choose_seeds(listed: tuple[int, ...], count: int | None, first: int | None, quick: bool) -> list[int]:
