@@ -179,7 +179,7 @@ def test_preview_and_show(tiny: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert run(["data", "show", "images/emoji", "--option", "language=de", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["splits"]["test"] == 300
-    assert {row["name"] for row in facts["options"]} == {"language", "split"}
+    assert {row["name"] for row in facts["options"]} == {"captions", "language", "split"}
     assert run(["data", "list", "--json"]) == 0
     assert "images/samples" in {row["name"] for row in json.loads(capsys.readouterr().out)["datasets"]}
     assert (

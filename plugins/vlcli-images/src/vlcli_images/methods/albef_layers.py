@@ -6,6 +6,7 @@ Parameter names are those of the released checkpoints (timm's and BERT's), so th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ class AlbefConfig:
     Attributes:
         fusion_layer: text layers below it see text only; those from it on also attend to the image.
         queue: slots of each feature queue.
+        init_std: deviation of the initial weights; the paper's 0.02 belongs to its width.
         special_ids: ids that are never masked; `mask_id` replaces masked ones.
     """
 
@@ -41,6 +43,7 @@ class AlbefConfig:
     mask_id: int = 103
     special_ids: tuple[int, ...] = (0, 101, 102)
     dropout: float = 0.1
+    init_std: float = 0.02
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None, dropout: float) -> Tensor:
@@ -102,7 +105,7 @@ class ImageEncoder(nn.Module):
         self.blocks = nn.ModuleList(_ImageBlock(width, config.image_heads) for _ in range(config.image_layers))
         self.norm = nn.LayerNorm(width, eps=1e-6)
         for parameter in (self.cls_token, self.pos_embed):
-            nn.init.trunc_normal_(parameter, std=0.02)
+            nn.init.trunc_normal_(parameter, std=config.init_std)
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.patch_embed["proj"](image).flatten(2).transpose(1, 2)
@@ -219,7 +222,7 @@ class TextEncoder(nn.Module):
         self.fusion_layer = config.fusion_layer
         self.bert = _Bert(config)
         self.cls = _Heads(config)
-        self.apply(_initialise)
+        self.apply(partial(_initialise, std=config.init_std))
         self.cls.predictions.decoder.weight = self.bert.embeddings.word_embeddings.weight
 
     def text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
@@ -241,8 +244,8 @@ class TextEncoder(nn.Module):
         return result
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialise(module: nn.Module, std: float) -> None:
     if isinstance(module, (nn.Linear, nn.Embedding)):
-        nn.init.normal_(module.weight, std=0.02)
+        nn.init.normal_(module.weight, std=std)
     if isinstance(module, nn.Linear):
         nn.init.zeros_(module.bias)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
+# 0.02 at a width of 768 keeps signals alive; at 64 attention would start as good as silent.
+SMALL_INIT_STD = 0.1
+
+
 class AlbefImage(Encoder):
     """The vision transformer; pooled is the class token `[B, width]`, tokens all states.
 
@@ -37,7 +41,7 @@ class AlbefImage(Encoder):
         super().__init__()
         self.size, self.dim, self.min_side = size, width, size
         self.sizes: dict[str, Any] = {"image_size": size, "patch": patch, "image_width": width, "image_layers": layers,
-                      "image_heads": heads}  # fmt: skip
+                      "image_heads": heads, "init_std": SMALL_INIT_STD}  # fmt: skip
         self.network = ImageEncoder(AlbefConfig(**self.sizes))
 
     def preprocess(self, item: Any) -> dict[str, Tensor]:
@@ -76,7 +80,7 @@ class AlbefText(Encoder):
         self.sizes: dict[str, Any] = {
             "vocabulary": vocabulary_size, "text_width": width, "text_layers": layers, "text_heads": heads,
             "text_hidden": hidden, "fusion_layer": fusion_layer, "max_tokens": max_words, "dropout": dropout,
-            "image_width": image_width,
+            "image_width": image_width, "init_std": SMALL_INIT_STD,
         }  # fmt: skip
         self.network = TextEncoder(AlbefConfig(**self.sizes))
 
