@@ -42,11 +42,12 @@ def test_a_method_of_a_stranger_from_new_to_run(rebuilt: Any, tmp_path: Path) ->
 
     source = str(tmp_path / "vlcli-own-way")
     short = ["--set", "train.steps=4", "--set", "data.limit=16"]
-    made, refused, installed, trained = rebuilt.vlcli(
+    made, refused, installed, trained, reproduced = rebuilt.vlcli(
         ["plugins", "new", "own-way", "--kind", "method", "--dir", str(tmp_path)],
         ["plugins", "install", source],
         ["plugins", "install", "--yes", "--json", source],
         ["run", "own-way", *short, "--device", "cpu"],
+        ["reproduce", "own-way", "--quick", "--json", "--device", "cpu", "--out", "claim"],
     )
     assert made[0] == 0, made
     assert refused[0] == 2 and "give --yes" in refused[2] and "add       vlcli-own-way" in refused[1]
@@ -55,6 +56,9 @@ def test_a_method_of_a_stranger_from_new_to_run(rebuilt: Any, tmp_path: Path) ->
     assert payload["plan"][0]["name"] == "vlcli-own-way" and payload["plan"][0]["before"] is None
     assert payload["installed"][0]["plugins"] == ["own-way"] and payload["doctor"][0]["ok"]
     assert trained[0] == 0, trained
+    assert reproduced[0] == 0, reproduced
+    evidence = json.loads(reproduced[1])
+    assert evidence["method"] == "own-way" and evidence["quick"] and evidence["conditions"] and evidence["arms"]
     [run_folder] = (rebuilt.folder / "runs").iterdir()
     assert (run_folder / "space" / "space.json").exists()
     assert rebuilt.python("-m", "pip", "uninstall", "-q", "-y", "vlcli-own-way").returncode == 0

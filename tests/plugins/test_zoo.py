@@ -247,7 +247,7 @@ def test_search_and_recipes_work_among_them(zoo: Any) -> None:
     embedded, found, planned = zoo.several(
         ["embed", str(words), "--space", "text/minilm", "--store", "words", "--device", "cpu", "--json"],
         ["search", "words", "a pet", "--top", "1", "--device", "cpu", "--json"],
-        ["run", "demo", "--dry-run"],
+        ["run", "quickstart", "--dry-run"],
     )
     assert embedded[0] == 0, embedded
     assert json.loads(embedded[1])["embedded"] == 2
