@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from vlcli.runtime.files import sha256_file, write_atomic
 
 # Preprocessing of the lite models: RGB, 8 bit, bicubic resize (antialiased), then (pixel - 127) / 128.
 # The classifier's own evaluation resizes the shorter side to 256 and takes the central 224 x 224.
@@ -171,15 +171,6 @@ def convert_state_dict(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return out
 
 
-def sha256_file(path: Path) -> str:
-    """SHA-256 of a file, read in blocks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        for block in iter(lambda: handle.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def find_weights() -> Path:
     """The package's weight file, found without importing the package."""
     spec = importlib.util.find_spec(WEIGHTS_PACKAGE)
@@ -194,19 +185,6 @@ def find_weights() -> Path:
     )
 
 
-def _atomic_write(path: Path, data: bytes) -> None:
-    """Write beside ``path``, then replace it, so that no reader sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(fd, "wb") as handle:
-            handle.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def _convert(cache_file: Path) -> None:
     """Check the published file, convert it, and write the safetensors and its digest."""
     from safetensors.torch import save
@@ -216,9 +194,9 @@ def _convert(cache_file: Path) -> None:
     if found != WEIGHTS_SHA256:
         raise WeightsError(f"{source} is not the published weight file: SHA-256 {found}, expected {WEIGHTS_SHA256}")
     data = save(convert_state_dict(torch.load(source, map_location="cpu", weights_only=True)))
-    _atomic_write(cache_file, data)
+    write_atomic(cache_file, data)
     record = f"{hashlib.sha256(data).hexdigest()} {WEIGHTS_SHA256}\n"
-    _atomic_write(cache_file.with_name(cache_file.name + ".sha256"), record.encode())
+    write_atomic(cache_file.with_name(cache_file.name + ".sha256"), record)
 
 
 def _cache_is_good(cache_file: Path) -> bool:
