@@ -1,0 +1,1 @@
+"""Methods of papers on molecules and language."""

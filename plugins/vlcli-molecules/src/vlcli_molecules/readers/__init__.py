@@ -1,0 +1,1 @@
+"""Readers of molecule files: each streams its entries with bounded memory."""
