@@ -81,6 +81,7 @@ def toys() -> Registry:
         ("method", MethodSpec(name="spoil", summary="", target=f"{where}:Spoil", options=f"{where}:SpoilOptions")),
         ("method", MethodSpec(name="two-turns", summary="", target=f"{where}:TwoTurns")),
         ("method", MethodSpec(name="overlapping", summary="", target=f"{where}:Overlapping")),
+        ("method", MethodSpec(name="averager", summary="", target=f"{where}:Averager")),
         ("method", MethodSpec(name="claimed", summary="", target="vlcli.methods.mod_x:ModX",
                               options="vlcli.methods.options:ModXOptions", paper="A paper", recipe="claimed.toml")),
     ]  # fmt: skip

@@ -253,7 +253,8 @@ def train(context: Context, resume: bool) -> Outcome:
     )  # fmt: skip
     shown = ", ".join(f"{key} {value:.4g}" for key, value in list(trained.metrics.items())[:4])
     space = str(trained.space_folder) if trained.space_folder is not None else None
-    return Outcome(f"trained: {shown}" if shown else "trained", {"part": TRAINING, "space": space},
+    model = str(trained.model_folder) if trained.model_folder is not None else None
+    return Outcome(f"trained: {shown}" if shown else "trained", {"part": TRAINING, "space": space, "model": model},
                    metrics=trained.metrics)  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,45 @@ def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
             sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place when the block ends well and left something in it.
+
+    A folder can not be replaced in one step: the old one is set aside first, so that at any moment either the old or
+    the new one is whole, under its name or beside it. Without content nothing changes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        yield temporary
+        if not any(temporary.iterdir()):
+            return
+        for file in sorted(temporary.rglob("*")):
+            if file.is_file():
+                with open(file, "rb+") as handle:
+                    os.fsync(handle.fileno())
+        for folder in [temporary, *(entry for entry in temporary.rglob("*") if entry.is_dir())]:
+            sync_folder(folder)
+        os.chmod(temporary, 0o777 & ~current_umask())
+        # Not named like a temporary file, which the next start may clear away: until the second rename this is the
+        # only whole version.
+        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+        earlier = aside / path.name
+        try:
+            if path.exists():
+                path.rename(earlier)
+            temporary.rename(path)
+            sync_folder(path.parent)
+        except OSError:
+            if earlier.exists() and not path.exists():
+                earlier.rename(path)
+            raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def current_umask() -> int:

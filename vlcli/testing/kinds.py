@@ -93,7 +93,17 @@ def check_method(recipe: str, registry: Registry, folder: Path, overrides: Seque
         saved = Space.load(first.space_folder, registry)
         result = first.method.result_space()
         assert result is not None and saved.identity == result.identity, "the saved space differs from the trained one"
+    else:
+        assert first.model_folder is not None, "the run leaves neither a space nor a model: implement Method.save"
+    if first.model_folder is not None:
+        names = [files_below(run.model_folder) for run in results if run.model_folder is not None]
+        assert names[0] and names == [names[0]] * 2, f"two runs save different files: {names}"
     return first.metrics
+
+
+def files_below(folder: Path) -> list[str]:
+    """Relative names of all files in a folder."""
+    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
 
 
 def check_dataset(dataset: Dataset, *, modalities: Sequence[str]) -> None:

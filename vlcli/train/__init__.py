@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vlcli.train.batches import Batch, embed_side, encode_side
+    from vlcli.train.loaders import ExampleLoader, Loader, LoaderSpec
     from vlcli.train.method import Evaluate, Method, Setup, Stage, StepState, freeze
 
 _PLACES = {
-    "Batch": "batches", "Evaluate": "method", "Method": "method", "Setup": "method", "Stage": "method",
+    "Batch": "batches", "Evaluate": "method", "ExampleLoader": "loaders", "Loader": "loaders",
+    "LoaderSpec": "loaders", "Method": "method", "Setup": "method", "Stage": "method",
     "StepState": "method", "embed_side": "batches", "encode_side": "batches", "freeze": "method",
 }  # fmt: skip
 
 __all__ = [
-    "Batch", "Evaluate", "Method", "Setup", "Stage", "StepState", "embed_side", "encode_side", "freeze",
+    "Batch", "Evaluate", "ExampleLoader", "Loader", "LoaderSpec", "Method", "Setup", "Stage", "StepState", "embed_side",
+    "encode_side", "freeze",
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ therefore needs no more than the number of the next step, and several processes 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -232,17 +232,22 @@ class PairLoader:
 
     def stream(self, start: int, stop: int) -> Iterator[Batch]:
         """Batches of the steps from `start` to `stop`, the next one prepared while the present one is used."""
-        from concurrent.futures import ThreadPoolExecutor
+        return prefetched(self.batch, start, stop)
 
-        if start >= stop:
-            return
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="vlcli-batches") as pool:
-            coming = pool.submit(self.batch, start)
-            for step in range(start, stop):
-                ready = coming
-                if step + 1 < stop:
-                    coming = pool.submit(self.batch, step + 1)
-                yield ready.result()
+
+def prefetched(batch: Callable[[int], Batch], start: int, stop: int) -> Iterator[Batch]:
+    """`batch(step)` for every step, one step ahead in a thread."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    if start >= stop:
+        return
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="vlcli-batches") as pool:
+        coming = pool.submit(batch, start)
+        for step in range(start, stop):
+            ready = coming
+            if step + 1 < stop:
+                coming = pool.submit(batch, step + 1)
+            yield ready.result()
 
 
 def derive_seed(*parts: object) -> int:

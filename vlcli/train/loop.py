@@ -22,7 +22,7 @@ from vlcli.align.batches import is_out_of_memory
 from vlcli.align.gradcache import gradcache_backward
 from vlcli.errors import VlcliError
 from vlcli.runtime.progress import track
-from vlcli.train.batches import Batch, PairLoader
+from vlcli.train.batches import Batch
 from vlcli.train.checkpoint import (
     checkpoints,
     load_checkpoint,
@@ -32,6 +32,7 @@ from vlcli.train.checkpoint import (
 )
 from vlcli.train.ema import WeightAverage
 from vlcli.train.health import DivergenceWatch, check_finite
+from vlcli.train.loaders import Loader
 from vlcli.train.method import Method, Stage, StepState, matches, set_trainable, total_loss, training_mode
 from vlcli.train.optim import build_optimizer, learning_rate_factor, parameter_groups, stage_lengths
 
@@ -87,7 +88,7 @@ class Trainer:
     def __init__(
         self,
         method: Method,
-        loaders: list[PairLoader],
+        loaders: list[Loader],
         settings: LoopSettings,
         accelerator: Accelerator,
         folder: Path,

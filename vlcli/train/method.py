@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +17,28 @@ from vlcli.errors import VlcliError
 
 if TYPE_CHECKING:
     from vlcli.align.space import Space
+    from vlcli.data.dataset import Example
     from vlcli.registry import Registry
     from vlcli.train.batches import Batch
+    from vlcli.train.loaders import Loader, LoaderSpec
 
 
 Evaluate = Callable[[str, str, "dict[str, Any] | None"], dict[str, float]]
+
+
+class Examples(Protocol):
+    """Gives the examples of `train`, `validation` or `test`, as the recipe names these splits.
+
+    `overrides` are options of the data set that differ; with the key `use` they belong to another data set altogether.
+    A split that the recipe leaves out is empty.
+    """
+
+    def __call__(self, split: str, overrides: dict[str, Any] | None = None) -> list[Example]: ...
+
+
+def no_examples(split: str, overrides: dict[str, Any] | None = None) -> list[Example]:
+    """For methods that are built without data."""
+    return []
 
 
 @dataclass(frozen=True)
@@ -32,7 +50,8 @@ class Stage:
         trainable: patterns (`fnmatch`) over the method's parameter names; what matches none is frozen in this stage.
         frozen: patterns that are taken out again.
         share: this stage's share of the run's steps, relative to the other stages' shares.
-        data: options of the data set that differ in this stage, e.g. `{"domain": "new"}`.
+        data: options of the data set that differ in this stage, e.g. `{"domain": "new"}`; with the key `use` the stage
+            reads another data set, with these options alone.
         learning_rate_scale: multiplies every learning rate.
     """
 
@@ -77,6 +96,7 @@ class Setup:
         seed: of the run.
         total_steps: of the run.
         captions: a function giving all captions of the training split, for vocabularies.
+        examples: a function giving the recipe's examples, for methods that evaluate themselves.
     """
 
     space: Space | None
@@ -84,6 +104,7 @@ class Setup:
     seed: int
     total_steps: int
     captions: Callable[[], list[str]]
+    examples: Examples = no_examples
 
     def require_space(self, method: str, *modalities: str) -> Space:
         """The space, with these modalities.
@@ -141,6 +162,10 @@ class Method(nn.Module):
         """Whether `micro_batch` may be smaller than `batch_size`: true when only `encode` and `loss` are defined."""
         return type(self).training_step is Method.training_step
 
+    def loader(self, examples: list[Example], spec: LoaderSpec) -> Loader | None:
+        """Batches of a stage, made by the method itself (see `ExampleLoader`); None: those of its space's towers."""
+        return None
+
     def on_stage_start(self, stage: Stage, index: int) -> None:
         """Called before a stage's first step; here a stage may add modules, such as a frozen copy of the model.
 
@@ -165,9 +190,21 @@ class Method(nn.Module):
         """
         return evaluate("test", "test", None)
 
+    def validate(self) -> dict[str, float]:
+        """Metrics for the curve of a method that gives no space; those of a space are computed for it."""
+        return {}
+
     def result_space(self) -> Space | None:
         """The space that the run saves, or None when the method makes something else."""
         return None
+
+    def save(self, folder: Path) -> bool:
+        """Write what the method makes beside a space, or instead of one, into `folder` (the run's `model`).
+
+        Returns:
+            whether anything was written. The folder exists only then.
+        """
+        return False
 
 
 def total_loss(terms: dict[str, Tensor]) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +15,15 @@ from vlcli.align.load import load_space
 from vlcli.align.projection import build_head
 from vlcli.align.space import Space, Tower
 from vlcli.data.dataset import Example
-from vlcli.data.datasets import open_dataset
 from vlcli.errors import VlcliError
 from vlcli.evaluate.run import evaluate_space
 from vlcli.runtime.device import resolve_device, seed_everything, set_threads
-from vlcli.runtime.paths import cache_dir
-from vlcli.train.batches import PairLoader, examples_of, load_modality
-from vlcli.train.frozen import FeatureBank, build_bank
+from vlcli.runtime.files import atomic_folder
+from vlcli.train.data import TrainingData, build_loaders
 from vlcli.train.loop import LoopSettings, Trainer
-from vlcli.train.method import Method, Setup, Stage, freeze, is_frozen
+from vlcli.train.method import Method, Setup, Stage, freeze
 
 if TYPE_CHECKING:
-    from vlcli.api import Source
     from vlcli.recipe.schema import Recipe
     from vlcli.recipe.schema_train import Tower as TowerSection
     from vlcli.registry import Registry
@@ -46,11 +42,13 @@ class Training:
         metrics: flat, `test/t2i/recall@10` and the like.
         method: the trained method.
         space_folder: where the space was saved, or None.
+        model_folder: where the method saved something else, or None.
     """
 
     metrics: dict[str, float]
     method: Method
     space_folder: Path | None
+    model_folder: Path | None = None
 
 
 def run_training(
@@ -63,7 +61,7 @@ def run_training(
     log: Log | None = None,
     quiet: bool = False,
 ) -> Training:
-    """Train what a recipe describes and save the space in `folder/space`.
+    """Train what a recipe describes; save its space in `folder/space`, what else the method makes in `folder/model`.
 
     Args:
         recipe: resolved and checked.
@@ -91,7 +89,8 @@ def run_training(
     stages = [stage_from(section) for section in recipe.stages]
     if stages:
         method.stages = lambda: stages  # type: ignore[method-assign]
-    setup = Setup(space, registry, recipe.seed, total_steps(recipe, sizes["train"]), data.captions)
+    setup = Setup(space, registry, recipe.seed, total_steps(recipe, sizes["train"]), data.captions,
+                  data.examples)  # fmt: skip
     method.build(setup)
     if recipe.train.lora is not None:
         from vlcli.train.lora import add_adapters
@@ -112,7 +111,7 @@ def run_training(
     trainer.train(resume)
     method.eval()
     metrics: dict[str, float] = {}
-    space_folder = None
+    space_folder = model_folder = None
     if trainer.average is not None:
         trainer.average.write_to(method)
     if recipe.train.lora is not None:
@@ -125,9 +124,20 @@ def run_training(
         if result is not None:
             space_folder = folder / "space"
             result.save(space_folder)
+        model_folder = save_model(method, folder / "model")
     accelerator.wait_for_everyone()
     log({"event": "trained", "step": trainer.global_step} | metrics)
-    return Training(metrics, method, space_folder)
+    return Training(metrics, method, space_folder, model_folder)
+
+
+def save_model(method: Method, folder: Path) -> Path | None:
+    """What the method makes beside a space, written whole or not at all; None when there is nothing.
+
+    An earlier model at the same place is replaced only once the new one is complete.
+    """
+    with atomic_folder(folder) as unfinished:
+        written = method.save(unfinished)
+    return folder if written else None
 
 
 def make_accelerator(device: torch.device, precision: str) -> Accelerator:
@@ -141,38 +151,6 @@ def make_accelerator(device: torch.device, precision: str) -> Accelerator:
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     return Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
-
-
-class TrainingData:
-    """The recipe's data set, opened once for every set of options that a stage or an evaluation asks for."""
-
-    def __init__(self, recipe: Recipe, registry: Registry) -> None:
-        assert recipe.data is not None
-        self.section = recipe.data
-        self.registry = registry
-        self.opened: dict[str, list[Example]] = {}
-
-    def examples(self, split: str, overrides: dict[str, Any] | None = None) -> list[Example]:
-        """Examples of `train`, `validation` or `test` as the recipe names them; empty when the recipe leaves it out."""
-        name = getattr(self.section, split)
-        if not name:
-            return []
-        options = self.section.options | (overrides or {})
-        if split != "train":
-            options |= self.section.test_options
-        key = json.dumps([split, options], sort_keys=True, default=str)
-        if key not in self.opened:
-            dataset = open_dataset(self.section.use, self.registry, options)
-            examples = examples_of(dataset, name)
-            if split == "train":
-                for component in self.section.filters:
-                    examples = self.registry.build("filter", component.use, component.options)(examples)
-            self.opened[key] = examples[: self.section.limit] if self.section.limit else examples
-        return self.opened[key]
-
-    def captions(self) -> list[str]:
-        """All captions of the training split, without repetition, sorted."""
-        return sorted({caption for example in self.examples("train") for caption in example.captions})
 
 
 def build_space(recipe: Recipe, registry: Registry, data: TrainingData) -> Space | None:
@@ -260,78 +238,6 @@ def total_steps(recipe: Recipe, examples: int) -> int:
     return max(1, round(train.epochs * max(1, examples // batch)))
 
 
-def build_loaders(
-    method: Method,
-    recipe: Recipe,
-    registry: Registry,
-    data: TrainingData,
-    space: Space | None,
-    accelerator: Accelerator,
-    *,
-    quiet: bool,
-) -> list[PairLoader]:
-    """One loader per stage."""
-    train = recipe.train
-    assert train is not None
-    result = method.result_space() or space
-    if result is None:
-        raise VlcliError("T101", "method", "gives no space to load batches for", "add [towers.…] to the recipe")
-    loaders = []
-    for stage in method.stages():
-        examples = data.examples("train", dict(stage.data))
-        views = train.views if train.cache_features else 1
-        banks = {}
-        if train.cache_features:
-            # The main process encodes; the others then find everything in the cache.
-            with accelerator.main_process_first():
-                banks = frozen_banks(result, examples, registry, views, accelerator.device, quiet=quiet)
-        loaders.append(
-            PairLoader(
-                examples,
-                result,
-                registry,
-                batch_size=train.batch_size,
-                seed=recipe.seed,
-                views=views,
-                banks=banks,
-                augment=train.augment,
-                keep_inputs=train.keep_inputs,
-                rank=accelerator.process_index,
-                world_size=accelerator.num_processes,
-            )
-        )
-    return loaders
-
-
-def frozen_banks(
-    space: Space, examples: list[Example], registry: Registry, views: int, device: torch.device, *, quiet: bool
-) -> dict[str, FeatureBank]:
-    """A bank for every tower whose encoder is frozen."""
-    from vlcli.api import Source
-
-    banks = {}
-    for name in space.towers:
-        tower = space.tower(name)
-        if not is_frozen(tower.encoder):
-            continue
-        sources: list[Source]
-        if name == "text":
-            captions = sorted({caption for example in examples for caption in example.captions})
-            sources = [Source(id=caption, value=caption) for caption in captions]
-        else:
-            sources = [example.sources[name] for example in examples if name in example.sources]
-        banks[name] = build_bank(
-            tower,
-            load_modality(registry, name),
-            sources,
-            views=1 if name == "text" else views,
-            folder=cache_dir("features"),
-            device=device,
-            progress=not quiet,
-        )
-    return banks
-
-
 def loop_settings(recipe: Recipe, steps: int, recipe_hash: str, quiet: bool) -> LoopSettings:
     """The loop's settings from `[optim]`, `[schedule]` and `[train]`."""
     optim, schedule, train = recipe.optim, recipe.schedule, recipe.train
@@ -361,10 +267,12 @@ def loop_settings(recipe: Recipe, steps: int, recipe_hash: str, quiet: bool) -> 
 
 
 def validation_metrics(method: Method, registry: Registry, data: TrainingData) -> dict[str, float]:
-    """Retrieval on the validation split, for the curve; empty without one."""
+    """Retrieval on the validation split, for the curve, or what a method without a space measures itself."""
     space = method.result_space()
-    examples = data.examples("validation") if space is not None else []
-    return retrieval(space, examples, registry, "validation") if space is not None and examples else {}
+    if space is None:
+        return method.validate()
+    examples = data.examples("validation")
+    return retrieval(space, examples, registry, "validation") if examples else {}
 
 
 def final_metrics(method: Method, registry: Registry, data: TrainingData) -> dict[str, float]:
