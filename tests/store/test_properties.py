@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -15,14 +16,17 @@ from vlcli.store import create_store
 from vlcli.store.topk import top_rows
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     seed=st.integers(0, 10**6), rows=st.integers(1, 400), queries=st.integers(1, 6), top=st.integers(1, 50),
     block=st.integers(1, 130), copies=st.integers(1, 400), keep=st.floats(0, 1), shuffle=st.booleans(),
+    step=st.integers(1, 60), piece=st.integers(1, 100), crowded=st.integers(0, 40), copy_below=st.floats(0, 1),
 )  # fmt: skip
 def test_top_rows_equals_brute_force_whatever_the_blocks(
-    seed: int, rows: int, queries: int, top: int, block: int, copies: int, keep: float, shuffle: bool
-) -> None:
+    seed: int, rows: int, queries: int, top: int, block: int, copies: int, keep: float, shuffle: bool, step: int,
+    piece: int, crowded: int, copy_below: float,
+) -> None:  # fmt: skip
+    """… the products, the steps through their scores, and the way in which filtered rows are left out."""
     random = np.random.default_rng(seed)
     vectors = unit(rows, seed)[random.integers(0, copies, rows) % rows]  # few distinct vectors: many equal scores
     asked = unit(queries, seed + 1)
@@ -30,7 +34,9 @@ def test_top_rows_equals_brute_force_whatever_the_blocks(
     allowed = None if keep > 0.9 else numbers[random.random(rows) < keep]
     order = random.permutation(rows) if shuffle else np.arange(rows)
     blocks = [(numbers[part], vectors[part]) for part in np.split(order, range(block, rows, block))]
-    found = top_rows(blocks, asked, top, allowed)
+    sizes = {"_STEP": step, "_PRODUCT_ROWS": piece, "_COPY_ROWS": step, "_CROWDED": crowded, "_COPY_BELOW": copy_below}
+    with patch.multiple("vlcli.store.topk", **sizes):
+        found = top_rows(blocks, asked, top, allowed)
     passing = np.arange(rows) if allowed is None else np.nonzero(np.isin(numbers, allowed))[0]
     for query, (got, scores) in zip(asked, found, strict=True):
         exact = (vectors[passing] * query.astype(np.float64)).sum(axis=1)

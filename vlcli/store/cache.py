@@ -32,6 +32,7 @@ from vlcli.store.vectors import BLOCK_ROWS
 CACHE = "vectors.npy"
 FULL_CHECK_BYTES = 512 << 20
 SAMPLED_BLOCKS = 8
+MAPPED_ROWS = 1 << 18
 _MAGIC = b"vlcache1"
 _TAIL = struct.Struct("<Q8s")  # length of the JSON footer, magic
 _FOOTER_LIMIT = 64 << 20
@@ -61,9 +62,9 @@ class Mapped:
     vectors: NDArray[np.float32]
 
     def blocks(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """The rows in blocks."""
-        for start in range(0, len(self.numbers), BLOCK_ROWS):
-            yield self.numbers[start : start + BLOCK_ROWS], self.vectors[start : start + BLOCK_ROWS]
+        """The rows in blocks; nothing is read before it is used, so they may be large."""
+        for start in range(0, len(self.numbers), MAPPED_ROWS):
+            yield self.numbers[start : start + MAPPED_ROWS], self.vectors[start : start + MAPPED_ROWS]
 
 
 def open_cache(folder: Path, version: Version, full: bool = False) -> Mapped:

@@ -18,6 +18,16 @@ Block = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 # Many candidates at once mean that the threshold is still low: then the block's own k-th best is worth its price.
 _CROWDED = 1024
+# One large product instead of many small ones: BLAS threads meet once at its end, and on a busy machine each meeting
+# may cost a time slice. The product's result stays below this many bytes.
+_SCORE_BYTES = 32 << 20
+_PRODUCT_ROWS = 1 << 18
+# Scores are looked through in steps, so that the threshold found in one discards most of the next.
+_STEP = 8192
+# Copying the rows that pass a filter costs about as much as scoring four times as many where they lie.
+_COPY_BELOW = 0.25
+_COPY_ROWS = 1 << 15
+_LOWEST = -2.0  # below every cosine, above -inf
 
 
 class TopK:
@@ -39,18 +49,41 @@ class TopK:
         self.rows = [np.empty(0, dtype=np.int64) for _ in range(count)]
         self.threshold = np.full(count, -np.inf)
 
-    def feed(self, rows: NDArray[np.int64], block: NDArray[np.float32]) -> None:
-        """Take a block into account: row numbers `[B]`, vectors `[B, D]`."""
-        if len(rows) == 0:
+    def feed(self, rows: NDArray[np.int64], block: NDArray[np.float32], keep: NDArray[np.bool_] | None = None) -> None:
+        """Take a block into account: row numbers `[B]`, vectors `[B, D]`, and which rows count (None: all)."""
+        passing = len(rows) if keep is None else int(np.count_nonzero(keep))
+        if keep is not None and passing < _COPY_BELOW * len(rows):
+            for start in range(0, len(rows) if passing else 0, _COPY_ROWS):
+                part = slice(start, start + _COPY_ROWS)
+                if keep[part].any():
+                    self._score(rows[part][keep[part]], block[part][keep[part]], None)
             return
+        if passing == len(rows):
+            keep = None
+        piece = min(_PRODUCT_ROWS, max(_STEP, _SCORE_BYTES // (4 * len(self.queries))))
+        for start in range(0, len(rows), piece):
+            part = slice(start, start + piece)
+            self._score(rows[part], block[part], None if keep is None else keep[part])
+
+    def _score(self, rows: NDArray[np.int64], block: NDArray[np.float32], keep: NDArray[np.bool_] | None) -> None:
         scores = self.queries @ block.T if len(self.queries) > 1 else (block @ self.queries[0])[np.newaxis]
-        for query in np.nonzero(scores.max(axis=1) >= self.threshold - self.slack)[0]:
+        if keep is not None:
+            scores += np.where(keep, np.float32(0), np.float32(-np.inf))
+        for start in range(0, len(rows), _STEP):
+            part = slice(start, start + _STEP)
+            self._select(rows[part], block[part], scores[:, part])
+
+    def _select(self, rows: NDArray[np.int64], block: NDArray[np.float32], scores: NDArray[np.float32]) -> None:
+        """Merge what may be among the best; a score of -inf marks a row that does not count."""
+        bars = self.threshold - self.slack
+        for query in np.nonzero(scores.max(axis=1) >= bars)[0]:
             line = scores[query]
-            candidates = np.nonzero(line >= self.threshold[query] - self.slack)[0]
+            candidates = np.nonzero(line >= np.maximum(bars[query], _LOWEST))[0]
             if len(candidates) > max(_CROWDED, 4 * self.top):
                 kth = np.partition(line[candidates], -self.top)[-self.top]
                 candidates = candidates[line[candidates] >= kth - 2 * self.slack]
-            self._merge(int(query), rows[candidates], block[candidates])
+            if len(candidates):
+                self._merge(int(query), rows[candidates], block[candidates])
 
     def _merge(self, query: int, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
         scores = np.concatenate([self.scores[query], exact_scores(vectors, self.exact_queries[query])])
@@ -80,15 +113,10 @@ def top_rows(
     """
     best = TopK(queries, top)
     for rows, block in blocks:
-        if allowed is None:
+        if allowed is None or not len(rows):
             best.feed(rows, block)
             continue
-        place = np.searchsorted(allowed, rows)
-        keep = np.zeros(len(rows), dtype=bool)
-        inside = place < len(allowed)
-        keep[inside] = allowed[place[inside]] == rows[inside]
-        if keep.all():
-            best.feed(rows, block)
-        elif keep.any():
-            best.feed(rows[keep], block[keep])
+        near = allowed[np.searchsorted(allowed, rows.min()) : np.searchsorted(allowed, rows.max(), side="right")]
+        if len(near):
+            best.feed(rows, block, np.isin(rows, near, assume_unique=True))
     return list(zip(best.rows, best.scores, strict=True))
