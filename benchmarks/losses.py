@@ -1,234 +1,283 @@
-"""Contrastive losses and GradCache against their plain forms: time, extra memory, equality.
+"""Contrastive losses against the full matrix and against open_clip: time, extra memory, equality; two processes alike.
 
-    python benchmarks/losses.py --out losses.json [--batch 16384] [--dim 512] [--threads 2] [--rounds 3]
+    python benchmarks/losses.py --out losses.json [--only info-nce] [--quick]
 
-Times: ours and the full-matrix form take turns (A B A B …) in one process; the figure is the median of the ratios of
-neighbouring runs. Memory: the highest resident size during a run of its own, above that before it. Inputs are float32
-on the CPU; every run is forward and backward.
+Every run is forward and backward in float32 on the CPU. Ours, the full matrix and open_clip take turns in one process;
+open_clip joins the first round only, being the slowest. Memory is that of a fresh process.
 """
 
 from __future__ import annotations
 
-import argparse
-import ctypes
-import gc
 import json
-import platform
-import statistics
-import threading
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psutil  # type: ignore[import-untyped]
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+import common
+from common import FOLDER, Part, Report, Settings, Spec
 
-from vlcli.align.gradcache import gradcache_backward, split_inputs
-from vlcli.align.objectives.info_nce import InfoNCE
-from vlcli.align.objectives.siglip import SigLIP
+if TYPE_CHECKING:
+    from torch import Tensor
 
-Row = dict[str, Any]
-MIB = 2**20
+    Runs = dict[str, Callable[[], "list[Tensor]"]]
 
-
-def extra_memory(run: Callable[[], Any]) -> float:
-    """MiB that `run` needs at its peak above what the process holds before."""
-    process = psutil.Process()
-    give_back_freed_memory()
-    stop = threading.Event()
-    before: int = process.memory_info().rss
-    peak: int = before
-
-    def watch() -> None:
-        nonlocal peak
-        while not stop.wait(0.002):
-            peak = max(peak, process.memory_info().rss)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        result = run()
-        peak = max(peak, process.memory_info().rss)
-        del result
-    finally:
-        stop.set()
-        watcher.join()
-    return float(peak - before) / MIB
+BATCH, DIM = 16_384, 512
+WORLD = 2
 
 
-def give_back_freed_memory() -> None:
-    """Freed blocks that the allocator keeps would hide what the next run needs."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+def unit_pairs(batch: int, dim: int) -> tuple[Tensor, Tensor]:
+    """Rows that resemble their partners."""
+    import torch
+    import torch.nn.functional as F
 
-
-def ratio_of_times(ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int) -> tuple[float, float, float]:
-    """Median ratio ours / theirs of neighbouring runs, and both median times in seconds."""
-    times: dict[str, list[float]] = {"ours": [], "theirs": []}
-    for _ in range(rounds):
-        for name, run in (("ours", ours), ("theirs", theirs)):
-            start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
-    ratios = [a / b for a, b in zip(times["ours"], times["theirs"], strict=True)]
-    return statistics.median(ratios), statistics.median(times["ours"]), statistics.median(times["theirs"])
-
-
-def pairs(batch: int, dim: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     x = F.normalize(torch.randn(batch, dim, generator=generator), dim=1)
     y = F.normalize(torch.randn(batch, dim, generator=generator) + x, dim=1)
-    return x.requires_grad_(), y.requires_grad_()
+    return x, y
 
 
 def full_info_nce(x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
+    """The loss as it is written in papers, with the whole matrix."""
+    import torch
+    import torch.nn.functional as F
+
     scores = scale * (x @ y.T)
     own = torch.arange(len(x))
     return (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
 
 
 def full_siglip(x: Tensor, y: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    """The loss as it is written in papers, with the whole matrix."""
+    import torch
+    import torch.nn.functional as F
+
     scores = scale * (x @ y.T) + bias
     return -F.logsigmoid((2 * torch.eye(len(x)) - 1) * scores).sum() / len(x)
 
 
-def measure_loss(name: str, batch: int, dim: int, rounds: int) -> list[Row]:
-    """The rows of one objective at one batch size."""
+def runs_of(name: str, x: Tensor, y: Tensor) -> Runs:
+    """Functions that give the loss and its gradients: ours, the full matrix, open_clip's."""
+    import torch
+
+    from vlcli.align.objectives.info_nce import InfoNCE
+    from vlcli.align.objectives.siglip import SigLIP
+
+    x, y = x.clone().requires_grad_(), y.clone().requires_grad_()
     scale = torch.tensor(1 / 0.07, requires_grad=True)
     bias = torch.tensor(-10.0, requires_grad=True)
-    objective: nn.Module = InfoNCE() if name == "info-nce" else SigLIP()
+    chosen = [x, y, scale] if name == "info-nce" else [x, y, scale, bias]
 
-    def make(size: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
-        x, y = pairs(size, dim)
-        chosen = [x, y, scale] if name == "info-nce" else [x, y, scale, bias]
+    def both(loss: Callable[[], Tensor]) -> Callable[[], list[Tensor]]:
+        def run() -> list[Tensor]:
+            value = loss()
+            return [value.detach(), *torch.autograd.grad(value, chosen)]
 
-        def ours() -> tuple[Tensor, ...]:
-            loss = objective(*chosen[:3]) if name == "info-nce" else objective(*chosen[:3], bias=chosen[3])
-            return (loss.detach(), *torch.autograd.grad(loss, chosen))
+        return run
 
-        def full() -> tuple[Tensor, ...]:
-            loss = full_info_nce(*chosen) if name == "info-nce" else full_siglip(*chosen)
-            return (loss.detach(), *torch.autograd.grad(loss, chosen))
+    def open_clip() -> Tensor:
+        from open_clip.loss import ClipLoss, SigLipLoss  # type: ignore[import-not-found]
 
-        return ours, full
+        value: Tensor = ClipLoss()(x, y, scale) if name == "info-nce" else SigLipLoss()(x, y, scale, bias)
+        return value
 
-    ours, _ = make(batch // 2)
-    ours()  # libraries start up
-    half = extra_memory(ours)
-    ours, full = make(batch)
-    peak, full_peak = extra_memory(ours), extra_memory(full)
-    difference = max(float((a - b).abs().max()) for a, b in zip(ours(), full(), strict=True))
-    ratio, seconds, full_seconds = ratio_of_times(ours, full, rounds)
-    detail = f"B={batch}, D={dim}, fp32, forward and backward"
-    peers = {"full matrix": {"seconds": full_seconds, "extra_mib": full_peak}}
-    return [
-        row(f"{name}: time / full matrix", ratio, "ratio", 0.75, peers, f"{detail}; {seconds:.2f} s"),
-        row(f"{name}: extra memory", peak, "MiB", 256.0, peers, detail),
-        row(f"{name}: memory of twice the batch", peak / half, "ratio", 2.2, {}, f"{half:.0f} → {peak:.0f} MiB"),
-        row(f"{name}: largest difference of loss and gradients", difference, "absolute", 1e-5, {}, detail),
+    ours: dict[str, Callable[[], Tensor]] = {
+        "info-nce": lambda: InfoNCE()(x, y, scale), "siglip": lambda: SigLIP()(x, y, scale, bias=bias),
+    }  # fmt: skip
+    full = {"info-nce": lambda: full_info_nce(x, y, scale), "siglip": lambda: full_siglip(x, y, scale, bias)}
+    return {"ours": both(ours[name]), "full matrix": both(full[name]), "open_clip": both(open_clip)}
+
+
+def memory(name: str, batch: int, dim: int) -> float:
+    """Extra MiB of our loss; runs in a fresh process."""
+    runs_of(name, *unit_pairs(1024, dim))["ours"]()  # libraries start up
+    ours = runs_of(name, *unit_pairs(batch, dim))["ours"]
+    return common.extra_memory(ours)
+
+
+def largest_difference(ours: list[Tensor], other: list[Tensor]) -> float:
+    """Over the loss and every gradient, absolute."""
+    return max(float((a - b).abs().max()) for a, b in zip(ours, other, strict=True))
+
+
+def measure_loss(name: str, report: Report, settings: Settings) -> None:
+    """One objective."""
+    from importlib.util import find_spec
+
+    common.set_threads(settings.threads)
+    batch, dim, rounds = settings.pick(BATCH, 512), settings.pick(DIM, 64), settings.pick(3, 1)
+    half = common.fresh("losses", "memory", settings.threads, name=name, batch=batch // 2, dim=dim)
+    whole = common.fresh("losses", "memory", settings.threads, name=name, batch=batch, dim=dim)
+    for run in runs_of(name, *unit_pairs(256, dim)).values():
+        if run is not None and find_spec("open_clip") is not None:
+            run()
+    runs = runs_of(name, *unit_pairs(batch, dim))
+    if find_spec("open_clip") is None:
+        del runs["open_clip"]
+    results: dict[str, list[Tensor]] = {}
+    seconds: dict[str, list[float]] = {key: [] for key in runs}
+    peaks: dict[str, float] = {}
+
+    def take(key: str) -> None:
+        start = time.perf_counter()
+        results[key] = runs[key]()
+        seconds[key].append(time.perf_counter() - start)
+
+    for number in range(rounds):
+        for key in runs:
+            if number and key == "open_clip":
+                continue
+            results.pop(key, None)
+            if number == 0:
+                peaks[key] = common.extra_memory(lambda key=key: take(key))  # type: ignore[misc]
+            else:
+                take(key)
+    times = common.medians(seconds)
+    peers: dict[str, Any] = {key: {"seconds": times[key], "extra MiB": round(peaks[key])} for key in runs
+                             if key != "ours"}  # fmt: skip
+    detail = f"B={batch:,}, D={dim}, fp32, forward and backward"
+    report.add(f"{name}: time / full matrix", common.ratio(seconds["ours"], seconds["full matrix"]), peers=peers,
+               detail=f"{detail}; {times['ours']:.2f} s")  # fmt: skip
+    if "open_clip" in runs:
+        report.add(f"{name}: time / open_clip", seconds["ours"][0] / seconds["open_clip"][0], peers=peers,
+                   detail=f"{detail}; one round")  # fmt: skip
+    report.add(f"{name}: extra memory", whole, peers=peers, detail=detail)
+    report.add(f"{name}: memory of twice the batch", whole / half, detail=f"{half:.0f} → {whole:.0f} MiB")
+    difference = max(largest_difference(results["ours"], results[key]) for key in runs if key != "ours")
+    report.add(f"{name}: largest difference of loss and gradients", difference,
+               detail=f"{detail}; to {' and '.join(key for key in runs if key != 'ours')}")  # fmt: skip
+
+
+def process_of_two(folder: str, rank: int, name: str, batch: int, memory_batch: int, dim: int, rounds: int) -> None:
+    """One of two processes: time and extra memory of its half, and its gradients."""
+    import torch
+    import torch.distributed as dist
+    from safetensors.torch import save_file
+
+    from vlcli.align.objectives.info_nce import InfoNCE
+    from vlcli.align.objectives.siglip import SigLIP
+
+    common.set_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=WORLD)
+
+    def half(size: int) -> list[Tensor]:
+        rows = slice(rank * size // WORLD, (rank + 1) * size // WORLD)
+        scale, bias = torch.tensor(1 / 0.07), torch.tensor(-10.0)
+        own = [part[rows].clone() for part in unit_pairs(size, dim)]
+        return [tensor.requires_grad_() for tensor in [*own, scale, *([bias] if name == "siglip" else [])]]
+
+    def ours(parts: list[Tensor]) -> list[Tensor]:
+        loss = InfoNCE()(*parts) if name == "info-nce" else SigLIP()(*parts[:3], bias=parts[3])
+        return [loss.detach(), *torch.autograd.grad(loss, parts)]
+
+    def open_clip(parts: list[Tensor]) -> list[Tensor]:
+        from open_clip.loss import ClipLoss, SigLipLoss
+
+        if name == "info-nce":
+            loss = ClipLoss(local_loss=True, gather_with_grad=True, rank=rank, world_size=WORLD)(*parts)
+        else:
+            loss = SigLipLoss(rank=rank, world_size=WORLD)(*parts)
+        return [loss.detach(), *torch.autograd.grad(loss, parts)]
+
+    for run in (ours, open_clip):  # libraries start up
+        run(half(256))
+
+    def memory_of_half() -> float:
+        large = half(memory_batch)
+        dist.barrier()
+        return common.extra_memory(lambda: ours(large))
+
+    peak = memory_of_half()
+    parts = half(batch)
+    seconds: dict[str, list[float]] = {"ours": [], "open_clip": []}
+    results: list[Tensor] = []
+    for _ in range(rounds):
+        for key, run in (("ours", ours), ("open_clip", open_clip)):
+            dist.barrier()
+            start = time.perf_counter()
+            found = run(parts)
+            dist.barrier()
+            seconds[key].append(time.perf_counter() - start)
+            results = found if key == "ours" else results
+            del found
+    save_file({str(number): tensor.contiguous() for number, tensor in enumerate(results)}, f"{folder}/{rank}.st")
+    Path(folder, f"{rank}.json").write_text(json.dumps({"peak": peak, "seconds": seconds}))
+    dist.destroy_process_group()
+
+
+def measure_two(name: str, report: Report, settings: Settings) -> None:
+    """The same loss over two processes (gloo), each with half of the batch and one thread."""
+    import torch
+    from safetensors.torch import load_file
+
+    common.set_threads(settings.threads)
+    batch, large = settings.pick(BATCH // 4, 256), settings.pick(BATCH, 512)
+    dim, rounds = settings.pick(DIM, 64), settings.pick(3, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, str(FOLDER / "losses.py"), "--process", folder, name]
+        sizes = [str(size) for size in (batch, large, dim, rounds)]
+        processes = [
+            subprocess.Popen([*command, str(rank), *sizes], env=common.environment(1)) for rank in range(WORLD)
+        ]
+        try:
+            codes = [process.wait(timeout=300) for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+        if any(codes):
+            raise RuntimeError(f"the two processes ended with {codes}")
+        parts = [load_file(f"{folder}/{rank}.st") for rank in range(WORLD)]
+        told = [json.loads(Path(folder, f"{rank}.json").read_text()) for rank in range(WORLD)]
+    expected = runs_of(name, *unit_pairs(batch, dim))["full matrix"]()
+    # Every process holds its share; the mean over the processes is the whole, as DistributedDataParallel takes it.
+    found = [
+        torch.cat([part[str(n)] for part in parts]) / WORLD if n in (1, 2) else sum(p[str(n)] for p in parts) / WORLD
+        for n in range(len(expected))
     ]
+    detail = f"2 processes (gloo), one thread each, B={batch:,} over both, D={dim}"
+    seconds = told[0]["seconds"]
+    report.add(f"{name} over two processes: time / open_clip", common.ratio(seconds["ours"], seconds["open_clip"]),
+               peers={"open_clip": {"seconds": common.medians(seconds)["open_clip"]}},
+               detail=f"{detail}; {common.medians(seconds)['ours']:.2f} s")  # fmt: skip
+    report.add(f"{name} over two processes: extra memory of each", max(one["peak"] for one in told),
+               detail=detail.replace(f"B={batch:,}", f"B={large:,}"))  # fmt: skip
+    report.add(f"{name} over two processes: largest difference", largest_difference(found, expected),
+               detail=f"{detail}; to the full matrix in one process")  # fmt: skip
 
 
-def row(name: str, value: float, unit: str, bar: float, peers: dict[str, Any], detail: str) -> Row:
-    """A line of the report; smaller is better in all of them."""
-    passed = value <= bar
-    print(
-        f"{'pass' if passed else 'FAIL'}  {name}: {value:.4g} {unit} (at most {bar:g})  {detail}  {peers}", flush=True
+def specs_of(name: str) -> tuple[Spec, ...]:
+    """The rows of one objective."""
+    return (
+        Spec(f"{name}: time / full matrix", "losses", "ratio", 0.75),
+        Spec(f"{name}: time / open_clip", "losses", "ratio", 0.75),
+        Spec(f"{name}: extra memory", "losses", "MiB", 256),
+        Spec(f"{name}: memory of twice the batch", "losses", "ratio", 2.2),
+        Spec(f"{name}: largest difference of loss and gradients", "losses", "absolute", 1e-5),
     )
-    return {
-        "name": name, "value": value, "unit": unit, "bar": bar, "passed": passed, "peers": peers, "detail": detail,
-    }  # fmt: skip
 
 
-def measure_gradcache(micro_batch: int, rounds: int) -> list[Row]:
-    """GradCache against one graph over the whole batch, for a token transformer and an MLP tower."""
-    torch.manual_seed(0)
-    layer = nn.TransformerEncoderLayer(128, 4, 512, dropout=0.0, batch_first=True)
-    towers = nn.ModuleDict(
-        {"x": nn.TransformerEncoder(layer, 2), "y": nn.Sequential(nn.Linear(64, 512), nn.ReLU(), nn.Linear(512, 128))}
+def specs_of_two(name: str) -> tuple[Spec, ...]:
+    """The rows of one objective over two processes."""
+    return (
+        Spec(f"{name} over two processes: time / open_clip", "losses", "ratio", 0.75),
+        Spec(f"{name} over two processes: extra memory of each", "losses", "MiB", 256),
+        Spec(f"{name} over two processes: largest difference", "losses", "absolute", 1e-5),
     )
-    scale = nn.Parameter(torch.tensor(10.0))
-    objective = InfoNCE()
-
-    def encode(part: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {
-            "x": F.normalize(towers["x"](part["x"]).mean(1), dim=1),
-            "y": F.normalize(towers["y"](part["y"]), dim=1),
-        }
-
-    def loss(out: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {"total": objective(out["x"], out["y"], scale)}
-
-    def batch_of(size: int) -> dict[str, Tensor]:
-        generator = torch.Generator().manual_seed(1)
-        return {"x": torch.randn(size, 12, 128, generator=generator), "y": torch.randn(size, 64, generator=generator)}
-
-    def cached(batch: dict[str, Tensor]) -> None:
-        towers.zero_grad(set_to_none=True)
-        scale.grad = None
-        gradcache_backward(encode, loss, split_inputs(batch, micro_batch))
-
-    def plain(batch: dict[str, Tensor]) -> None:
-        towers.zero_grad(set_to_none=True)
-        scale.grad = None
-        torch.autograd.backward(loss(encode(batch))["total"])
-
-    def gradients() -> list[Tensor]:
-        return [one.grad.clone() for one in [*towers.parameters(), scale] if one.grad is not None]
-
-    batch = batch_of(8 * micro_batch)
-    plain(batch)
-    expected = gradients()
-    cached(batch)
-    difference = max(
-        float((a - b).norm() / b.norm().clamp_min(1e-8)) for a, b in zip(gradients(), expected, strict=True)
-    )
-    ratio, seconds, plain_seconds = ratio_of_times(lambda: cached(batch), lambda: plain(batch), rounds)
-    peaks = {}
-    for count in (1, 4, 16, 64):
-        large = batch_of(count * micro_batch)
-        cached(large)
-        peaks[count] = extra_memory(lambda large=large: cached(large))  # type: ignore[misc]
-    plain_peak = extra_memory(lambda: plain(batch_of(8 * micro_batch)))
-    detail = f"micro-batch {micro_batch}"
-    # what must grow: the embeddings of the batch and their gradients, 2 towers of 128 numbers, and a tile of the loss
-    allowed = 64 * micro_batch * 128 * 4 * 2 * 4 / MIB + 16
-    return [
-        row("gradcache: gradient difference, relative", difference, "relative", 1e-4, {}, f"{detail} × 8"),
-        row("gradcache: time / full batch", ratio, "ratio", 1.5, {"full batch": {"seconds": plain_seconds}},
-            f"{detail} × 8; {seconds:.2f} s"),
-        row("gradcache: growth from 1 to 64 micro-batches", peaks[64] - peaks[1], "MiB", allowed,
-            {"full batch of 8": {"extra_mib": plain_peak}}, str({count: round(peak) for count, peak in peaks.items()})),
-    ]  # fmt: skip
 
 
-def main() -> None:
-    """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--batch", type=int, default=16384)
-    parser.add_argument("--dim", type=int, default=512)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=["info-nce", "siglip", "gradcache"], help="one part instead of all")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    rows: list[Row] = []
-    for name in ("info-nce", "siglip"):
-        if options.only in (None, name):
-            rows += measure_loss(name, options.batch, options.dim, options.rounds)
-    if options.only in (None, "gradcache"):
-        rows += measure_gradcache(128, options.rounds)
-    machine = {
-        "cpu": platform.processor() or platform.machine(), "threads": options.threads, "torch": torch.__version__,
-    }  # fmt: skip
-    options.out.write_text(json.dumps({"schema": 1, "rows": rows, "machine": machine}, indent=1) + "\n")
-
+PARTS = (
+    Part("info-nce", specs_of("info-nce"), lambda *given: measure_loss("info-nce", *given)),
+    Part("siglip", specs_of("siglip"), lambda *given: measure_loss("siglip", *given)),
+    Part("info-nce-two", specs_of_two("info-nce"), lambda *given: measure_two("info-nce", *given), ("open_clip",)),
+    Part("siglip-two", specs_of_two("siglip"), lambda *given: measure_two("siglip", *given), ("open_clip",)),
+)
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--process"]:
+        place, objective, *numbers = sys.argv[2:]
+        process_of_two(place, int(numbers[0]), objective, *map(int, numbers[1:]))
+    else:
+        common.main(__doc__, PARTS)

@@ -1,28 +1,25 @@
 """How quickly `vlcli --help` answers, with 8 and with 50 plugins, beside a bare `import typer` and `llm --help`.
 
-    python benchmarks/startup.py [--runs 20] [--install-llm] [--out FILE]
+    python benchmarks/startup.py --out startup.json [--quick]
 
-Runs are interleaved, so that a busy machine slows all of them alike; medians are compared. `--install-llm` builds a
-virtual environment for `llm` (needs the network) and compares with it.
+Runs take turns, so that a busy machine slows all of them alike. `llm` is measured where it is installed, in an
+environment of its own if `VLCLI_BENCH_LLM` names its command there.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
-import statistics
+import shutil
 import subprocess
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-RATIO_OF_PLUGINS = 1.5
-RATIO_TO_LLM = 0.35
-MODULES = 300
+import common
+from common import Part, Report, Settings, Spec
+
 PLUGIN = """from vlcli.api import FilterSpec, hookimpl
 
 
@@ -57,22 +54,26 @@ def environment(site: Path | None, home: Path) -> dict[str, str]:
     return {**kept, "VLCLI_HOME": str(home), **({"PYTHONPATH": str(site)} if site else {})}
 
 
-def seconds(command: list[str], variables: dict[str, str]) -> float:
-    """Wall time of one run."""
-    started = time.perf_counter()
+def run(command: list[str], variables: dict[str, str]) -> None:
+    """Run a command to its end."""
     subprocess.run(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True)
-    return time.perf_counter() - started
 
 
-def install_llm(folder: Path) -> Path:
-    """A virtual environment with `llm`; the path of its command."""
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    subprocess.run([str(folder / "bin" / "pip"), "install", "-q", "llm"], check=True)
-    return folder / "bin" / "llm"
+def llm_command() -> str | None:
+    """Where `llm` lies: `$VLCLI_BENCH_LLM`, beside this Python, or on the path."""
+    named = os.environ.get("VLCLI_BENCH_LLM")
+    return named or shutil.which("llm", path=str(Path(sys.executable).parent)) or shutil.which("llm")
 
 
-def measure(runs: int, with_llm: bool, scratch: Path) -> list[dict[str, Any]]:
-    """Rows as in `docs/evidence/bench.json`."""
+def measure(report: Report, settings: Settings) -> None:
+    """All rows."""
+    with tempfile.TemporaryDirectory(prefix="vlcli-startup-") as folder:
+        measure_in(Path(folder), report, settings)
+
+
+def measure_in(scratch: Path, report: Report, settings: Settings) -> None:
+    """The rows, with sites of plugins in a scratch folder."""
+    runs = settings.pick(20, 1)
     home = scratch / "home"
     home.mkdir()
     few, many = make_site(scratch / "few", 8), make_site(scratch / "many", 50)
@@ -83,57 +84,41 @@ def measure(runs: int, with_llm: bool, scratch: Path) -> list[dict[str, Any]]:
         "8 plugins": (vlcli, environment(few, home)),
         "50 plugins": (vlcli, environment(many, home)),
     }
-    if with_llm:
-        cases["llm"] = ([str(install_llm(scratch / "llm")), "--help"], environment(None, home))
-    times: dict[str, list[float]] = {name: [] for name in cases}
-    for number in range(runs + 1):
-        for name, (command, variables) in cases.items():
-            taken = seconds(command, variables)
-            if number:  # The first round only writes byte code.
-                times[name].append(taken)
-    medians = {name: statistics.median(values) for name, values in times.items()}
+    llm = llm_command()
+    if llm is not None:
+        cases["llm"] = ([llm, "--help"], environment(None, home))
+    # The warm-up round only writes byte code.
+    times = common.interleave({name: partial(run, *case) for name, case in cases.items()}, runs)
+    medians = common.medians(times)
     listed = subprocess.run([sys.executable, "-c", COUNT], env=environment(few, home), capture_output=True, text=True)
     modules = json.loads(listed.stderr.splitlines()[-1])
     heavy = sorted({"torch", "numpy", "transformers", "pydantic"} & set(modules))
-    peers = {name: round(value, 4) for name, value in medians.items()}
+    peers = {f"{name}, s": value for name, value in medians.items()}
+    detail = f"median of {runs} interleaved runs"
+    report.add("help, 8 plugins", medians["8 plugins"], peers=peers, detail=detail)
+    report.add("help, 50 / 8 plugins", common.ratio(times["50 plugins"], times["8 plugins"]), detail=detail)
+    report.add("help / import typer", common.ratio(times["8 plugins"], times["import typer"]),
+               detail=f"{detail}; 8 plugins")  # fmt: skip
+    report.add("modules of help", len(modules), detail=f"8 plugins; heavy ones: {', '.join(heavy) or 'none'}")
+    if llm is None:
+        report.fill("llm is not installed (set VLCLI_BENCH_LLM to its command)")
+    else:
+        report.add("help / llm --help", common.ratio(times["8 plugins"], times["llm"]), detail=f"{detail}; 8 plugins")
 
-    def row(name: str, value: float, unit: str, bar: float | None, detail: str) -> dict[str, Any]:
-        passed = None if bar is None else value <= bar
-        return {"name": name, "value": round(value, 4), "unit": unit, "bar": bar, "passed": passed, "peers": peers,
-                "detail": detail}  # fmt: skip
 
-    rows = [
-        row("help, 8 plugins", medians["8 plugins"], "s", None, f"median of {runs} interleaved runs"),
-        row("help, 50 / 8 plugins", medians["50 plugins"] / medians["8 plugins"], "ratio", RATIO_OF_PLUGINS, "medians"),
-        row("help / import typer", medians["8 plugins"] / medians["import typer"], "ratio", None, "8 plugins"),
-        row(
-            "modules of help", len(modules), "modules", MODULES, f"8 plugins; heavy ones: {', '.join(heavy) or 'none'}"
+PARTS = (
+    Part(
+        "startup",
+        (
+            Spec("help, 8 plugins", "start-up", "s", None),
+            Spec("help, 50 / 8 plugins", "start-up", "ratio", 1.5),
+            Spec("help / import typer", "start-up", "ratio", None),
+            Spec("modules of help", "start-up", "modules", 300),
+            Spec("help / llm --help", "start-up", "ratio", 0.35),
         ),
-    ]
-    if with_llm:
-        rows.append(row("help / llm --help", medians["8 plugins"] / medians["llm"], "ratio", RATIO_TO_LLM, "8 plugins"))
-    return rows
-
-
-def main() -> None:
-    """Measure and print; exit 1 when a bar is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--install-llm", action="store_true")
-    parser.add_argument("--out", type=Path, help="JSON file to write")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="vlcli-startup-") as folder:
-        rows = measure(arguments.runs, arguments.install_llm, Path(folder))
-    machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(),
-               "python": platform.python_version()}  # fmt: skip
-    if arguments.out is not None:
-        arguments.out.write_text(json.dumps({"schema": 1, "rows": rows, "machine": machine}, indent=1) + "\n")
-    for item in rows:
-        verdict = "" if item["passed"] is None else "passed" if item["passed"] else "MISSED"
-        bar = "" if item["bar"] is None else f"bar {item['bar']}"
-        print(f"{item['name']:<24}{item['value']:>9} {item['unit']:<8}{bar:<10}{verdict}  {item['detail']}")
-    sys.exit(any(item["passed"] is False for item in rows))
-
+        measure,
+    ),
+)
 
 if __name__ == "__main__":
-    main()
+    common.main(__doc__, PARTS)
