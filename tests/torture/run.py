@@ -132,7 +132,7 @@ def main() -> int:
     tried, faults, lost = (sum(row[key] for row in rows) for key in ("tried", "faults", "lost"))
     passed = all(row["passed"] for row in rows)
     print(f"inputs and states tried {tried:,}, faults injected {faults:,}, lost = {lost:,}")
-    complete = not given.parts and given.scale >= 1
+    complete = bool(rows) and not given.parts and given.scale >= 1
     out = given.out or (EVIDENCE if complete else None)
     if out is not None:
         from vlcli.runtime.files import write_atomic
@@ -144,7 +144,7 @@ def main() -> int:
         }  # fmt: skip
         write_atomic(out, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         print(f"written: {out}")
-    return 0 if passed and not lost else 1
+    return 0 if rows and passed and not lost else 1
 
 
 if __name__ == "__main__":
