@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vlcli.api import CommandSpec, HealthCheckSpec, ModalitySpec, RecipeFolderSpec, hookimpl
+from vlcli.api import (
+    CommandSpec,
+    DatasetSpec,
+    EncoderSpec,
+    HealthCheckSpec,
+    MethodSpec,
+    ModalitySpec,
+    RecipeFolderSpec,
+    hookimpl,
+)
 
 EXTENSIONS = (".smi", ".smiles", ".selfies", ".inchi", ".sdf", ".sd", ".mol", ".mdl", ".smi.gz", ".sdf.gz")
 
@@ -17,6 +26,39 @@ def vlcli_modalities() -> Iterator[ModalitySpec]:
         summary="Molecules: SMILES, SELFIES, InChI, SDF and MOL files, columns of tables.",
         target="vlcli_molecules.modality:MoleculesModality",
         extensions=EXTENSIONS,
+    )
+
+
+@hookimpl
+def vlcli_encoders() -> Iterator[EncoderSpec]:
+    """Networks that read a molecule's string."""
+    yield EncoderSpec(
+        name="selformer",
+        summary="SELFormer's transformer over SELFIES or SMILES, small or from a checkpoint (option checkpoint).",
+        target="vlcli_molecules.methods.selformer.encoder:SelformerEncoder",
+        options="vlcli_molecules.methods.selformer.options:EncoderOptions",
+        modality="molecules",
+    )
+
+
+@hookimpl
+def vlcli_methods() -> Iterator[MethodSpec]:
+    """Papers on molecules and language."""
+    yield MethodSpec(
+        name="selformer",
+        summary="Masked SELFIES symbols, then properties: classes, several labels or numbers.",
+        target="vlcli_molecules.methods.selformer.method:Selformer",
+        options="vlcli_molecules.methods.selformer.options:SelformerOptions",
+        paper="SELFormer: Molecular Representation Learning via SELFIES Language Models",
+        kind=("pretrain", "adapt"),
+        recipe="molecules/selformer",
+    )
+    yield MethodSpec(
+        name="fingerprint-ridge",
+        summary="Ridge regression on Morgan fingerprints: the baseline of property prediction.",
+        target="vlcli_molecules.methods.selformer.ridge:FingerprintRidge",
+        options="vlcli_molecules.methods.selformer.options:RidgeOptions",
+        kind=("adapt",),
     )
 
 
@@ -43,4 +85,62 @@ def vlcli_health_checks() -> Iterator[HealthCheckSpec]:
         name="structures",
         summary="RDKit and selfies read a structure.",
         target="vlcli_molecules.health:check_structures",
+    )
+
+
+@hookimpl
+def vlcli_datasets() -> Iterator[DatasetSpec]:
+    """Data sets that installed packages hold, and loaders for files that the user brings."""
+    yield DatasetSpec(
+        name="chemicals",
+        summary="76,000 substances with IUPAC names, common names and synonyms; scaffold split.",
+        target="vlcli_molecules.data.chemicals:ChemicalsDataset",
+        options="vlcli_molecules.data_options:ChemicalsOptions",
+        modalities=("molecules",),
+        license="MIT",
+    )
+    yield DatasetSpec(
+        name="drugs",
+        summary="2,628 approved drugs with names and years of approval.",
+        target="vlcli_molecules.data.drugs:DrugsDataset",
+        options="vlcli_molecules.data_options:DrugsOptions",
+        modalities=("molecules",),
+        license="CC-BY-SA-3.0",
+    )
+    yield DatasetSpec(
+        name="nci",
+        summary="4,892 structures of the NCI open database, without names.",
+        target="vlcli_molecules.data.nci:NciDataset",
+        options="vlcli_molecules.data_options:NciOptions",
+        modalities=("molecules",),
+        license="BSD-3-Clause",
+    )
+    yield DatasetSpec(
+        name="table",
+        summary="A column of structures in any table, or SMILES and SDF files (option path); scaffold split.",
+        target="vlcli_molecules.data.table:TableDataset",
+        options="vlcli_molecules.data_options:TableOptions",
+        modalities=("molecules",),
+    )
+    yield DatasetSpec(
+        name="moleculenet",
+        summary="A CSV file of MoleculeNet (option path): ESOL, SIDER, ClinTox …; scaffold split.",
+        target="vlcli_molecules.data.moleculenet:MoleculeNetDataset",
+        options="vlcli_molecules.data_options:MoleculeNetOptions",
+        modalities=("molecules",),
+    )
+    yield DatasetSpec(
+        name="chebi-20",
+        summary="The files of ChEBI-20 (option path): molecules with descriptions.",
+        target="vlcli_molecules.data.chebi:ChebiDataset",
+        options="vlcli_molecules.data_options:ChebiOptions",
+        modalities=("molecules",),
+        license="CC-BY-4.0",
+    )
+    yield DatasetSpec(
+        name="reactions",
+        summary="Reaction SMILES, reactants>agents>products (option path).",
+        target="vlcli_molecules.data.reactions:ReactionsDataset",
+        options="vlcli_molecules.data_options:ReactionsOptions",
+        modalities=("molecules",),
     )

@@ -1,0 +1,1 @@
+"""Data sets of molecules: those that installed packages hold, and loaders for the usual files."""
