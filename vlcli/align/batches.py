@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-# What an allocator says when it is not a torch.OutOfMemoryError: the CPU's allocator, MPS, cuBLAS and cuDNN.
-MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "cannot allocate memory")
+from vlcli.runtime.memory import is_out_of_memory
+
+__all__ = ["is_out_of_memory", "length_batches"]
 
 
 def length_batches(lengths: Sequence[int], batch_size: int, max_tokens: int | None) -> list[list[int]]:
@@ -31,11 +32,3 @@ def length_batches(lengths: Sequence[int], batch_size: int, max_tokens: int | No
         else:
             batches.append([index])
     return batches
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True when an error means that a device or the host ran out of memory."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(words in text for words in MEMORY_WORDS)

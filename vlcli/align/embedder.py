@@ -10,11 +10,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from vlcli.align.batches import is_out_of_memory, length_batches
+from vlcli.align.batches import length_batches
 from vlcli.align.encoder import Encoder, to_device
 from vlcli.align.loading import WAITING_BYTES, Loaded, Loader
 from vlcli.api import Modality, Source
 from vlcli.errors import VlcliError
+from vlcli.runtime.amounts import show_bytes
+from vlcli.runtime.memory import (
+    ceiling_error,
+    check_ceiling,
+    is_out_of_memory,
+    max_memory,
+    memory_in_use,
+    planned,
+    release_free_memory,
+)
 
 if TYPE_CHECKING:
     from vlcli.align.space import Space
@@ -23,6 +33,12 @@ if TYPE_CHECKING:
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Padded tokens a batch, for modalities whose items differ in length.
 DEFAULT_MAX_TOKENS = 16_384
+# Under a memory ceiling: bytes that a token of a batch may take at first, and the share of the room for waiting inputs.
+TOKEN_BYTES = 32_768
+WAITING_SHARE = 1 / 8
+ADVICE = "lower --batch-size or --workers"
+# So many items that do not fit, and none that does: the ceiling is at fault, not the items.
+TOO_LARGE_IN_A_ROW = 8
 # Items that are sorted by length together, in batches.
 WINDOW_BATCHES = 32
 # What a forward pass may raise for an item that it can not take (too short, out of range …).
@@ -48,13 +64,14 @@ class Embedded:
 
 @dataclass
 class EmbedStatistics:
-    """What an Embedder did: items, batches, useful and padded tokens, splits after running out of memory."""
+    """What an Embedder did: items, batches, useful and padded tokens, splits, items too large for the memory."""
 
     items: int = 0
     batches: int = 0
     useful_tokens: int = 0
     padded_tokens: int = 0
     splits: int = 0
+    too_large: int = 0
 
 
 class Embedder:
@@ -68,7 +85,11 @@ class Embedder:
         workers: loader threads.
         dim: Matryoshka width, or None for all.
         precision: `fp32`, `bf16` or `fp16` (autocast; vectors come out as float32).
-        batch_invariant: compute each item alone, so that its vector never depends on its neighbours; slower.
+        batch_invariant: compute each item alone, so that its vector does not depend on its neighbours, to the last bit.
+            A padded or larger batch takes other kernels or sums in another order; one item always has one shape.
+
+    Under a memory ceiling (`vlcli.runtime.memory`) the token budget and the waiting inputs are planned from the room
+    that is left when the Embedder is made, a batch that finds no memory is halved, and so are all later ones.
 
     Raises:
         VlcliError: X104 for an unknown precision, U211 for a `dim` that the space does not have, U213 for a batch size
@@ -88,7 +109,8 @@ class Embedder:
         self.space = space
         self.registry = registry
         self.batch_size = 1 if batch_invariant else batch_size
-        self.max_tokens = max_tokens or DEFAULT_MAX_TOKENS
+        self.max_tokens = max_tokens or planned(DEFAULT_MAX_TOKENS, 1 / TOKEN_BYTES, 256)
+        self.waiting_bytes = planned(WAITING_BYTES, WAITING_SHARE, 2**20)
         self.workers = workers
         self.dim = dim
         self.dtype = PRECISIONS[precision]
@@ -110,7 +132,7 @@ class Embedder:
             VlcliError: U210 when the space has no tower for the modality, P201 when the modality is unknown.
         """
         encoder = self.space.tower(modality).encoder
-        loader = Loader(self.modality(modality), encoder, self.workers)
+        loader = Loader(self.modality(modality), encoder, self.workers, self.waiting_bytes)
         varied = type(encoder).length is not Encoder.length
         limit = self.batch_size if not varied else max(1024, self.batch_size * WINDOW_BATCHES)
         window: list[Loaded] = []
@@ -119,10 +141,10 @@ class Embedder:
             for loaded in stream:
                 window.append(loaded)
                 held += loaded.size()
-                if len(window) >= limit or held >= WAITING_BYTES:
-                    yield from self.embed_window(modality, window, varied)
+                if len(window) >= limit or held >= self.waiting_bytes:
+                    yield from self.embed_window(modality, loader.again(window), varied)
                     window, held = [], 0
-            yield from self.embed_window(modality, window, varied)
+            yield from self.embed_window(modality, loader.again(window), varied)
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Sentences to unit rows `[N, D]`, float32.
@@ -139,13 +161,19 @@ class Embedder:
         return np.stack(rows) if rows else np.zeros((0, self.dim or self.space.dim), np.float32)
 
     def embed_window(self, modality: str, window: list[Loaded], varied: bool) -> list[Embedded]:
-        """Embed the loaded items of a window and give one result an item, in their order."""
+        """Embed the loaded items of a window and give one result an item, in their order.
+
+        Raises:
+            VlcliError: X206 when more memory is in use than the ceiling allows, or it is too low for any item.
+        """
         good = [item for item in window if item.error is None]
         lengths = [item.length for item in good]
         budget = self.max_tokens if varied else None
         vectors: dict[int, np.ndarray] = {}
         for indices in length_batches(lengths, self.batch_size, budget):
+            check_ceiling(ADVICE)
             outcomes = self.embed_batch(modality, [good[index] for index in indices])
+            self.check_that_some_fit()
             for index, outcome in zip(indices, outcomes, strict=True):
                 if isinstance(outcome, VlcliError):
                     good[index].error = outcome
@@ -153,6 +181,13 @@ class Embedder:
                     vectors[id(good[index])] = outcome
         self.statistics.items += len(window)
         return [Embedded(item.source, vectors.get(id(item)), item.error, item.content_hash) for item in window]
+
+    def check_that_some_fit(self) -> None:
+        """To refuse every input one by one for want of memory would hide what is wrong: the ceiling."""
+        ceiling, done = max_memory(), self.statistics
+        if ceiling is not None and not done.batches and done.too_large >= TOO_LARGE_IN_A_ROW:
+            used = show_bytes(memory_in_use())
+            raise ceiling_error(ceiling, f"with {used} in use, none of {done.too_large} items can be computed", ADVICE)
 
     def embed_batch(self, modality: str, batch: list[Loaded], top: int | None = None) -> list[np.ndarray | VlcliError]:
         """Embed one batch; what fails is split in halves until it works or a single item is left.
@@ -192,6 +227,7 @@ class Embedder:
     def item_error(self, item: Loaded, failure: BaseException, memory: bool) -> VlcliError:
         """The error of a single item that the model could not take."""
         if memory:
+            self.statistics.too_large += 1
             return VlcliError("X201", item.source.id, f"out of memory even alone (length {item.length})",
                               "lower --max-tokens, use --precision bf16, or split the input")  # fmt: skip
         reason = (str(failure).strip().splitlines() or [""])[0]
@@ -219,11 +255,13 @@ def no_direction(item: Loaded) -> VlcliError:
 
 
 def free_memory(device: torch.device) -> None:
-    """Give cached blocks back to the device, so that a smaller batch finds room."""
+    """Give cached blocks back to the device (or the system), so that a smaller batch finds room."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+    else:
+        release_free_memory()
 
 
 @contextlib.contextmanager

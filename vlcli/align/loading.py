@@ -17,6 +17,7 @@ from vlcli.align.encoder import Encoder
 from vlcli.api import Modality, Source
 from vlcli.errors import VlcliError
 from vlcli.runtime.files import sha256_file
+from vlcli.runtime.memory import is_out_of_memory
 
 # Preprocessed items that wait for the model, in bytes.
 WAITING_BYTES = 128 * 2**20
@@ -32,6 +33,7 @@ class Loaded:
         inputs: what the encoder's `preprocess` gave.
         length: its cost.
         content_hash: SHA-256 of the file's bytes or of the inline value; None when the file can not be read.
+        short_of_memory: the reason is memory, which may have been short only because others were loaded meanwhile.
     """
 
     source: Source
@@ -39,6 +41,7 @@ class Loaded:
     length: int = 1
     error: VlcliError | None = None
     content_hash: str | None = None
+    short_of_memory: bool = False
 
     def size(self) -> int:
         """Bytes that its tensors take."""
@@ -52,12 +55,16 @@ class Loader:
         modality: loads the items.
         encoder: preprocesses them.
         workers: threads.
+        waiting_bytes: how much preprocessed input may wait for the model.
     """
 
-    def __init__(self, modality: Modality, encoder: Encoder, workers: int) -> None:
+    def __init__(
+        self, modality: Modality, encoder: Encoder, workers: int, waiting_bytes: int = WAITING_BYTES
+    ) -> None:  # fmt: skip
         self.modality = modality
         self.encoder = encoder
         self.workers = max(1, workers)
+        self.waiting_bytes = waiting_bytes
         self.together = type(encoder).preprocess_many is not Encoder.preprocess_many
         self.load_item: Callable[[Source], Any] = modality.load
         # A modality may decode smaller than full size when it is told what the encoder will shrink to.
@@ -66,7 +73,7 @@ class Loader:
             self.load_item = lambda source: modality.load(source, min_side=min_side)  # type: ignore[call-arg]
 
     def __call__(self, sources: Iterable[Source]) -> Generator[Loaded]:
-        """Yield one `Loaded` a source, in order. At most `WAITING_BYTES` (as measured so far) wait to be taken."""
+        """Yield one `Loaded` a source, in order. At most `waiting_bytes` (as measured so far) wait to be taken."""
         waiting: deque[Future[list[Loaded]]] = deque()
         stream = iter(sources)
         chunk_size = MANY if self.together else FEW
@@ -74,7 +81,7 @@ class Loader:
         with ThreadPoolExecutor(self.workers, thread_name_prefix="vlcli-load") as pool:
             try:
                 while True:
-                    ahead = self.workers + 1 if not measured else int(WAITING_BYTES / measured)
+                    ahead = self.workers + 1 if not measured else int(self.waiting_bytes / measured)
                     ahead = max(self.workers + 1, min(ahead, 4 * self.workers))
                     while len(waiting) < ahead and (chunk := list(islice(stream, chunk_size))):
                         waiting.append(pool.submit(self.load_chunk, chunk))
@@ -97,7 +104,7 @@ class Loader:
             try:
                 items.append((result, self.load_item(result.source)))
             except Exception as error:  # noqa: BLE001 - a plugin's loader may raise anything: the input is refused
-                result.error = refusal(result.source, error)
+                refuse(result, error)
         try:
             rows = self.encoder.preprocess_many([item for _, item in items])
         except Exception:  # noqa: BLE001 - one bad item must not cost the others: each is tried alone
@@ -114,7 +121,7 @@ class Loader:
         try:
             item = self.load_item(source)
         except Exception as error:  # noqa: BLE001 - a plugin's loader may raise anything: the input is refused
-            result.error = refusal(source, error)
+            refuse(result, error)
             return result
         self.preprocess_one(result, item)
         return result
@@ -125,7 +132,11 @@ class Loader:
             result.inputs = self.encoder.preprocess(item)
             result.length = self.encoder.length(result.inputs)
         except Exception as error:  # noqa: BLE001 - a plugin's preprocessing may raise anything: the input is refused
-            result.inputs, result.error = None, refusal(result.source, error)
+            refuse(result, error)
+
+    def again(self, window: list[Loaded]) -> list[Loaded]:
+        """Load once more, one after the other, what found no memory while several threads loaded."""
+        return [self.load_one(item.source) if item.short_of_memory else item for item in window]
 
 
 def content_hash(source: Source) -> str | None:
@@ -138,12 +149,18 @@ def content_hash(source: Source) -> str | None:
         return None
 
 
+def refuse(result: Loaded, error: Exception) -> None:
+    """Put an error in the place of an input's tensors."""
+    result.inputs, result.error = None, refusal(result.source, error)
+    result.short_of_memory = is_out_of_memory(error)
+
+
 def refusal(source: Source, error: Exception) -> VlcliError:
     """The error of an input as a VlcliError."""
     if isinstance(error, VlcliError):
         return error
     reason = (str(error).strip().splitlines() or [""])[0]
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return VlcliError(
             "X201", source.id, "memory does not suffice to load it", "lower --workers, or split the input"
         )

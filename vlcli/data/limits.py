@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 
-from vlcli.errors import VlcliError
+from vlcli.runtime.amounts import parse_amount
 
 MAX_BYTES_VARIABLE = "VLCLI_MAX_FILE_SIZE"
 MAX_PIXELS_VARIABLE = "VLCLI_MAX_PIXELS"
 DEFAULT_MAX_BYTES = 1_000_000_000
 DEFAULT_MAX_PIXELS = 100_000_000
-
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-
-
-def parse_amount(text: str, where: str = "") -> int:
-    """A number with an optional unit (`100M`, `1.5GB`, `2500000`) as an integer; units are powers of 1000.
-
-    Raises:
-        VlcliError: U130 when the text is no positive amount.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b|pixels?|px)?\s*", text, re.IGNORECASE)
-    amount = int(float(match[1]) * _UNITS[match[2].lower()]) if match else 0
-    if amount < 1:
-        raise VlcliError("U130", where, f"'{text}' is not an amount", "write a number such as 100M or 2GB")
-    return amount
 
 
 def max_file_bytes() -> int:

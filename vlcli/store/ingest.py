@@ -127,6 +127,7 @@ class Ingestion:
     space_name: str
     verify: bool = False
     workers: int = 2
+    window: int = WINDOW
     advance: Callable[[int], None] = lambda count: None
     on_skip: Callable[[SkippedInput], None] = lambda skipped: None
     clock: Callable[[], float] = time.monotonic
@@ -142,7 +143,7 @@ class Ingestion:
         self.last_commit = self.clock()
         seen = SeenIds()
         try:
-            for window in windows(expanded, WINDOW):
+            for window in windows(expanded, self.window):
                 self.take_window(window, seen)
         finally:
             seen.close()
@@ -277,6 +278,9 @@ def ingest(
     batch_size: int = 32,
     workers: int = 2,
     precision: str = "fp32",
+    batch_invariant: bool = False,
+    engine: Callable[[Space, int | None], SourceEmbedder] | None = None,
+    window: int = WINDOW,
     command: str = "embed",
     advance: Callable[[int], None] = lambda count: None,
     on_skip: Callable[[SkippedInput], None] = lambda skipped: None,
@@ -295,6 +299,10 @@ def ingest(
         batch_size: items a forward pass.
         workers: threads that stat, hash and load.
         precision: `fp32`, `bf16` or `fp16`.
+        batch_invariant: vectors that do not depend on `batch_size` or on the order, to the last bit; slower.
+        engine: makes another embedder of the space and the width to cut to (see `vlcli.scale.ray_engine`); by default
+            one in this process, to which the four arguments before belong.
+        window: inputs that are looked up, embedded and committed together.
         command: what the ledger calls this run.
         advance: called with the number of inputs that were dealt with.
         on_skip: called for each skipped file.
@@ -311,13 +319,14 @@ def ingest(
         loaded = space.load() if isinstance(space, LateSpace) else space
         store.check_space(loaded.identity, loaded.name)
         dim = store.info.dim if store.info.dim != loaded.dim else None
-        return Embedder(loaded, registry, batch_size=batch_size, workers=workers, dim=dim, precision=precision)
+        if engine is not None:
+            return engine(loaded, dim)
+        return Embedder(loaded, registry, batch_size=batch_size, workers=workers, dim=dim, precision=precision,
+                        batch_invariant=batch_invariant)  # fmt: skip
 
     embedder: SourceEmbedder = LateEmbedder(make) if isinstance(space, LateSpace) else make()
     modalities = list(space.modalities)
-    ingestion = Ingestion(
-        store, embedder, frozenset(modalities), space.name, verify, workers, advance=advance, on_skip=on_skip
-    )
+    ingestion = Ingestion(store, embedder, frozenset(modalities), space.name, verify, workers, window, advance, on_skip)
     return run_ingestion(ingestion, expand_all(inputs, registry, modality, modalities), command, prune=prune)
 
 
