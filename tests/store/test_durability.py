@@ -140,6 +140,44 @@ def test_a_cache_of_another_store_or_time_is_not_believed(folder: Path, tmp_path
     assert answers(folder) == after == answers(folder, use_cache=False)
 
 
+@pytest.mark.parametrize(("patch_rows", "rewritten"), [(100, False), (0, True)])
+def test_a_cache_of_an_older_state_gives_what_did_not_change(
+    folder: Path, patch_rows: int, rewritten: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New, replaced and removed rows come from the database, whatever the commits between."""
+    monkeypatch.setattr("vlcli.store.cache.PATCH_ROWS", patch_rows)
+    monkeypatch.setattr("vlcli.store.cache.PATCH_SHARE", 0.0)
+    before = (folder / CACHE).read_bytes()
+    with open_store(folder, mode="w") as store:
+        for step in range(3):
+            vectors = unit(2, seed=70 + step)
+            store.add([make_row(3, vectors[0]), make_row(50 + step, vectors[1])])
+        store.remove([make_row(9, vectors[0]).id])
+    read: list[int] = []
+    whole = SqliteStore._read
+    monkeypatch.setattr(SqliteStore, "_read", lambda store, numbers: [read.extend(numbers), whole(store, numbers)][1])
+    found = answers(folder)
+    assert found == answers(folder, use_cache=False) and len(set(read)) == 4
+    assert ((folder / CACHE).read_bytes() != before) is rewritten
+    with open_store(folder) as store:
+        assert store.check() == []
+
+
+def test_a_damaged_cache_of_an_older_state_is_not_copied(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vlcli.store.cache.FULL_CHECK_BYTES", 0)
+    monkeypatch.setattr("vlcli.store.cache.SAMPLED_BLOCKS", 0)
+    monkeypatch.setattr("vlcli.store.cache.PATCH_ROWS", 0)
+    monkeypatch.setattr("vlcli.store.cache.PATCH_SHARE", 0.0)
+    data = bytearray((folder / CACHE).read_bytes())
+    data[300] ^= 0x40
+    (folder / CACHE).write_bytes(data)
+    with open_store(folder, mode="w") as store:
+        store.add([make_row(50, unit(1, seed=5)[0])])
+    assert answers(folder) == answers(folder, use_cache=False)
+    with open_store(folder) as store:
+        assert store.check() == []
+
+
 def test_a_large_cache_that_lies_is_found_by_its_answers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Above the size that is checked in full, with an unlucky sample, an answer still has to equal the database."""
     expected = answers(folder)

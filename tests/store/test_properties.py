@@ -65,11 +65,17 @@ operations = st.lists(
 
 
 @settings(max_examples=25, deadline=None)
-@given(operations=operations, use_cache=st.booleans())
-def test_a_store_behaves_like_a_dictionary(operations: list[tuple[str, list[int]]], use_cache: bool) -> None:
+@given(operations=operations, use_cache=st.booleans(), patch_rows=st.sampled_from([0, 4, 1000]))
+def test_a_store_behaves_like_a_dictionary(
+    operations: list[tuple[str, list[int]]], use_cache: bool, patch_rows: int
+) -> None:
     model: dict[str, np.ndarray] = {}
     query = unit(1, seed=1)[0]
-    with tempfile.TemporaryDirectory() as folder, create_store(Path(folder) / "store", SPACE) as store:
+    with (
+        patch("vlcli.store.cache.PATCH_ROWS", patch_rows),
+        tempfile.TemporaryDirectory() as folder,
+        create_store(Path(folder) / "store", SPACE) as store,
+    ):
         store.use_cache = use_cache  # type: ignore[attr-defined]
         for step, (kind, indices) in enumerate(operations):
             rows = [make_row(index, unit(1, seed=100 * step + index)[0]) for index in indices]

@@ -284,6 +284,12 @@ class Catalog:
         """Number -> id and the checksum of its vector."""
         return {n: (id, check) for n, id, check in self.connection.execute("SELECT n, id, checksum FROM items")}
 
+    def row_checksums(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Numbers of all items, rising, and the checksums of their vectors."""
+        rows = self.connection.execute("SELECT n, checksum FROM items ORDER BY n")
+        table = np.fromiter(rows, dtype=[("n", np.int64), ("checksum", np.int64)])
+        return np.ascontiguousarray(table["n"]), np.ascontiguousarray(table["checksum"])
+
     def filter(self, where: str | None, modality: str | None) -> NDArray[np.int64] | None:
         """Rising numbers of the items that pass, or None when nothing is asked."""
         keys = self.metadata_keys() if where is not None else []

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib import format as npy
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vlcli.errors import VlcliError
 from vlcli.runtime.files import atomic_path
+from vlcli.store.shards import clean, shard_batch, shard_schema
 from vlcli.store.types import Item
 
 if TYPE_CHECKING:
@@ -27,9 +28,8 @@ ROWS = 4096
 def export_store(store: BaseStore, path: Path, format: str | None) -> int:
     """Write all items, in the order of arrival, with their vectors; gives how many.
 
-    Parquet: columns id, path, modality, content_hash, size, mtime_ns, text, metadata (JSON) and vector (a list of D
-    float32); the space is in the file's metadata under `vlcli`. NPZ: `vectors [N, D]`, `ids`, `paths`, `modalities`
-    as text, and `items`, one JSON object a line as bytes; it loads without pickle.
+    Parquet: a shard, see `vlcli.store.shards`, which `vlcli store import` reads. NPZ: `vectors [N, D]`, `ids`, `paths`,
+    `modalities` as text, and `items`, one JSON object a line as bytes; it loads without pickle.
 
     Raises:
         VlcliError: U306 for an unknown format, S111 when a vector is damaged (the target is then as it was).
@@ -51,37 +51,16 @@ def _batches(store: BaseStore) -> Iterator[tuple[list[Item], NDArray[np.float32]
         yield chosen, store.vectors([item.id for item in chosen])
 
 
-def clean(text: str | None) -> str | None:
-    """Text that is valid UTF-8: undecodable bytes of a file name become `\\udcXX` escapes."""
-    return None if text is None else text.encode("utf-8", "backslashreplace").decode()
-
-
 def _write_parquet(store: BaseStore, path: Path) -> int:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    texts = ("id", "path", "modality", "content_hash", "text", "metadata")
-    schema = pa.schema(
-        [*((name, pa.string()) for name in texts), ("size", pa.int64()), ("mtime_ns", pa.int64()),
-         ("vector", pa.list_(pa.float32(), store.info.dim))],
-        metadata={"vlcli": json.dumps({"schema": 1, "space": asdict(store.info)})},
-    )  # fmt: skip
+    schema = shard_schema(store.info)
     count = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for items, vectors in _batches(store):
-            columns: list[Any] = [pa.array([clean(_text(item, name)) for item in items], pa.string()) for name in texts]
-            columns += [pa.array([getattr(item, name) for item in items], pa.int64()) for name in ("size", "mtime_ns")]
-            columns.append(pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), store.info.dim))
-            writer.write_batch(pa.record_batch(columns, schema=schema))
+            writer.write_batch(shard_batch(schema, items, vectors))
             count += len(items)
     return count
-
-
-def _text(item: Item, name: str) -> str | None:
-    if name == "metadata":
-        return json.dumps(item.metadata, ensure_ascii=False)
-    value = getattr(item, name)
-    return None if value is None else str(value)
 
 
 def _write_npz(store: BaseStore, path: Path) -> int:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from vlcli.errors import VlcliError
 from vlcli.registry import import_target
+from vlcli.runtime.files import make_folder
+from vlcli.runtime.leftovers import is_temporary
 from vlcli.runtime.paths import home, store_path
 from vlcli.store.base import NO_STORE_HELP, BaseStore
 from vlcli.store.cache import CACHE
@@ -31,7 +33,7 @@ BUILTIN_BACKENDS = {"sqlite": "vlcli.store.sqlite:SqliteStore", "lance": "vlcli.
 """What `open_store` knows without a registry."""
 
 LANCE_FOLDER = "vectors.lancedb"
-OWN_FILES = frozenset({DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", CACHE, LOCK, OWNER, WITNESS, LANCE_FOLDER})
+OWN_FILES = frozenset({DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal", CACHE, LOCK, OWNER, WITNESS, LANCE_FOLDER})
 
 
 def open_store(path: str | Path, registry: Registry | None = None, mode: Mode = "r", command: str = "") -> BaseStore:
@@ -106,7 +108,7 @@ def create_store(
         if foreign:
             raise VlcliError("S105", str(folder), f"the folder holds other files ({', '.join(foreign[:3])})",
                              "choose a new or empty folder for the store")  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     lock = WriterLock(folder)
     lock.acquire(command)
     try:
@@ -179,7 +181,7 @@ def foreign_files(folder: Path) -> list[str]:
 
 def is_leftover(name: str) -> bool:
     """Whether this is the temporary file of a cache whose writer died."""
-    return name.startswith(f".{CACHE}.") and name.endswith(".tmp")
+    return name.startswith(f".{CACHE}.") and is_temporary(name)
 
 
 def remove_store(path: str | Path) -> int:

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vlcli.store.base import BaseStore
-from vlcli.store.cache import CACHE, CacheInvalid, Mapped, Version, open_cache, write_cache
+from vlcli.store.cache import (
+    CACHE,
+    CacheInvalid,
+    Mapped,
+    Version,
+    compare,
+    open_cache,
+    patch,
+    patched_blocks,
+    write_cache,
+)  # fmt: skip
 from vlcli.store.catalog import State
-from vlcli.store.search import table_blocks
+from vlcli.store.search import table_blocks, verified
 from vlcli.store.topk import Block
 from vlcli.store.types import Problem
-from vlcli.store.vectors import SqliteVectors, VectorTable
+from vlcli.store.vectors import SqliteVectors, VectorTable, as_matrix
 
 
 class SqliteStore(BaseStore):
@@ -46,17 +59,37 @@ class SqliteStore(BaseStore):
         if self._mapped is not None and self._mapped.version == version and not fresh:
             return self._mapped
         try:
-            if fresh:
-                raise CacheInvalid("its answers differ from the database")
-            self._mapped = open_cache(self.path, version)
-        except CacheInvalid:
-            try:
-                write_cache(self.path, version, table_blocks(self, verify=True))
-                self._mapped = open_cache(self.path, version)
-            except (OSError, CacheInvalid) as error:
-                # A full disk or a folder of somebody else's: search works without, only slower.
-                self._mapped, self.cache_problem = None, str(error)
+            self._mapped = self._rebuilt(version) if fresh else self._opened(version)
+        except (OSError, CacheInvalid) as error:
+            # A full disk or a folder of somebody else's: search works without, only slower.
+            self._mapped, self.cache_problem = None, str(error)
         return self._mapped
+
+    def _opened(self, version: Version) -> Mapped:
+        """The cache of this state: as it lies there, patched, or written anew."""
+        try:
+            found = open_cache(self.path, version, any_state=True)
+            if found.version == version:
+                return found
+            changes = compare(found.numbers, found.checksums, *self.catalog.row_checksums())
+            if not changes.many:
+                return patch(found, version, changes, self._read)
+            found = open_cache(self.path, found.version, full=True)
+        except CacheInvalid:
+            return self._rebuilt(version)
+        return self._written(version, patched_blocks(found, changes, self._read))
+
+    def _rebuilt(self, version: Version) -> Mapped:
+        return self._written(version, table_blocks(self, verify=True))
+
+    def _written(self, version: Version, blocks: Iterable[Block]) -> Mapped:
+        write_cache(self.path, version, blocks, self.catalog.row_checksums()[1])
+        return open_cache(self.path, version)
+
+    def _read(self, numbers: Sequence[int]) -> NDArray[np.float32]:
+        """Vectors of rows from the database, each compared with its checksum."""
+        raw = verified(self, self.catalog.stored(numbers))
+        return as_matrix([raw[n] for n in numbers], self.info.dim)
 
     def _check_cache(self) -> list[Problem]:
         if not (self.path / CACHE).exists():

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Block = tuple[NDArray[np.int64], NDArray[np.float32]]
-"""Row numbers `[B]` (unique over all blocks) and their vectors `[B, D]`."""
+"""Row numbers `[B]` (unique over all blocks; -1 for a row that is none) and their vectors `[B, D]`."""
 
 # Many candidates at once mean that the threshold is still low: then the block's own k-th best is worth its price.
 _CROWDED = 1024
@@ -101,7 +101,11 @@ def exact_scores(vectors: NDArray[np.float32], query: NDArray[np.float64]) -> ND
 
 
 def top_rows(
-    blocks: Iterable[Block], queries: NDArray[np.float32], top: int, allowed: NDArray[np.int64] | None = None
+    blocks: Iterable[Block],
+    queries: NDArray[np.float32],
+    top: int,
+    allowed: NDArray[np.int64] | None = None,
+    excluded: NDArray[np.int64] | None = None,
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """Row numbers and scores of the best `top` rows for each query, best first.
 
@@ -110,13 +114,19 @@ def top_rows(
         queries: `[Q, D]` float32, unit norm.
         top: at most this many for each query.
         allowed: rising row numbers that may be answered; None for all.
+        excluded: row numbers that may not be answered.
     """
     best = TopK(queries, top)
     for rows, block in blocks:
-        if allowed is None or not len(rows):
-            best.feed(rows, block)
+        if not len(rows):
             continue
-        near = allowed[np.searchsorted(allowed, rows.min()) : np.searchsorted(allowed, rows.max(), side="right")]
-        if len(near):
-            best.feed(rows, block, np.isin(rows, near, assume_unique=True))
+        keep = None
+        if allowed is not None:
+            near = allowed[np.searchsorted(allowed, rows.min()) : np.searchsorted(allowed, rows.max(), side="right")]
+            keep = np.isin(rows, near)
+        if excluded is not None and len(excluded):
+            keep = ~np.isin(rows, excluded) if keep is None else keep & ~np.isin(rows, excluded)
+        if rows.min() < 0:
+            keep = rows >= 0 if keep is None else keep & (rows >= 0)
+        best.feed(rows, block, keep)
     return list(zip(best.rows, best.scores, strict=True))

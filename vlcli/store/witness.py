@@ -18,6 +18,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from vlcli.runtime.files import sync_folder
+
 WITNESS = "commits.bin"
 _SLOT = struct.Struct("<8sQ16s")  # magic, commit number, chain
 _SIZE = 64
@@ -36,6 +38,7 @@ def write_witness(folder: Path, seen: Witnessed) -> None:
     """Record a commit durably."""
     body = _SLOT.pack(_MAGIC, seen.commits, seen.chain)
     slot = (body + struct.pack("<I", zlib.crc32(body))).ljust(_SIZE, b"\0")
+    is_new = not (folder / WITNESS).exists()
     descriptor = os.open(folder / WITNESS, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
     try:
         os.lseek(descriptor, (seen.commits % 2) * _SIZE, os.SEEK_SET)
@@ -43,6 +46,8 @@ def write_witness(folder: Path, seen: Witnessed) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    if is_new:
+        sync_folder(folder)
 
 
 def read_witness(folder: Path) -> Witnessed | None:
