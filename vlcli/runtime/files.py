@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from vlcli.runtime.leftovers import clear_leftovers, temporary_prefix
 
 
 def sync_folder(folder: Path) -> None:
@@ -22,14 +25,61 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> Path:
+    """Make a folder with its parents, so that they survive a power cut; nothing is done when it is there."""
+    missing = []
+    place = folder
+    while not place.exists():
+        missing.append(place)
+        place = place.parent
+    for new in reversed(missing):
+        new.mkdir(exist_ok=True)
+        # A parent that may be written to but not listed can not be opened to be synced.
+        with contextlib.suppress(PermissionError):
+            sync_folder(new.parent)
+    if not folder.is_dir():
+        folder.mkdir()  # raises FileExistsError with its name
+    return folder
+
+
+def sync_tree(folder: Path) -> None:
+    """Make all files below a folder, and their names, durable; the folder's own name is its parent's to sync."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with open(path, "rb+") as handle:
+                os.fsync(handle.fileno())
+        else:
+            sync_folder(path)
+    sync_folder(folder)
+
+
+@functools.lru_cache(maxsize=1024)
+def clear_once(folder: Path) -> None:
+    """Remove what dead processes left in a folder, the first time that this process writes there."""
+    clear_leftovers(folder)
+
+
+@contextlib.contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A temporary folder in `parent`, from which files can be renamed to their place; removed at the end."""
+    make_folder(parent)
+    clear_once(parent)
+    temporary = Path(tempfile.mkdtemp(prefix=temporary_prefix("scratch"), suffix=".tmp", dir=parent))
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
     """A temporary path beside `path` that replaces it when the block ends well, and is removed otherwise.
 
     `sync=False` leaves out the fsync: for caches that are made again when they are lost.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    make_folder(path.parent)
+    clear_once(path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=temporary_prefix(path.name), suffix=".tmp", dir=path.parent)
     os.close(descriptor)
     temporary = Path(name)
     try:
@@ -50,36 +100,31 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its place when the block ends well and left something in it.
 
     A folder can not be replaced in one step: the old one is set aside first, so that at any moment either the old or
-    the new one is whole, under its name or beside it. Without content nothing changes.
+    the new one is whole, under its name or beside it (`clear_leftovers` puts it back). Without content nothing changes.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    make_folder(path.parent)
+    clear_leftovers(path.parent)
+    temporary = Path(tempfile.mkdtemp(prefix=temporary_prefix(path.name), suffix=".tmp", dir=path.parent))
     try:
         yield temporary
         if not any(temporary.iterdir()):
             return
-        for file in sorted(temporary.rglob("*")):
-            if file.is_file():
-                with open(file, "rb+") as handle:
-                    os.fsync(handle.fileno())
-        for folder in [temporary, *(entry for entry in temporary.rglob("*") if entry.is_dir())]:
-            sync_folder(folder)
+        sync_tree(temporary)
         os.chmod(temporary, 0o777 & ~current_umask())
-        # Not named like a temporary file, which the next start may clear away: until the second rename this is the
-        # only whole version.
-        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-        earlier = aside / path.name
+        aside = path.with_name(temporary.name.removesuffix(".tmp") + ".old")
         try:
             if path.exists():
-                path.rename(earlier)
+                path.rename(aside)
+                sync_folder(path.parent)
             temporary.rename(path)
             sync_folder(path.parent)
         except OSError:
-            if earlier.exists() and not path.exists():
-                earlier.rename(path)
+            if aside.exists() and not path.exists():
+                aside.rename(path)
             raise
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            if path.exists():
+                shutil.rmtree(aside, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

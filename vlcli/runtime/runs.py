@@ -25,7 +25,8 @@ from typing import Any, TextIO
 
 from vlcli import __version__
 from vlcli.errors import VlcliError
-from vlcli.runtime.files import write_atomic
+from vlcli.runtime.files import make_folder, sync_folder, write_atomic
+from vlcli.runtime.leftovers import clear_leftovers
 
 RECIPE_FILE = "recipe.toml"
 RECORD_FILE = "run.json"
@@ -57,13 +58,14 @@ def default_folder(recipe: str, parent: Path | None = None) -> Path:
     """`./runs/<recipe>-<time>`, made; a second run within the same second gets a number."""
     parent = Path("runs") if parent is None else parent
     stem = f"{recipe.replace('/', '-')}-{time.strftime('%Y%m%d-%H%M%S')}"
-    parent.mkdir(parents=True, exist_ok=True)
+    make_folder(parent)
     for number in range(1, 1000):
         folder = parent / (stem if number == 1 else f"{stem}-{number}")
         try:
             folder.mkdir()
         except FileExistsError:
             continue
+        sync_folder(parent)
         return folder
     raise VlcliError("R203", str(parent), f"holds 999 runs of the name {stem}", "name a folder with --out")
 
@@ -93,8 +95,10 @@ class RunFolder:
         Raises:
             VlcliError: R203 when the folder holds something.
         """
-        path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()):
+        make_folder(path)
+        clear_leftovers(path)
+        # The recipe alone is what a process left that was killed before `run.json` made a run of the folder.
+        if {entry.name for entry in path.iterdir()} - {RECIPE_FILE}:
             raise VlcliError("R203", str(path), "is not empty", "name another folder with --out, or continue a run "
                              "with --resume")  # fmt: skip
         record = {"schema": 1, **facts, "folder": str(Path.cwd()), "status": "running", "started": now(), "ended": None,
@@ -140,6 +144,8 @@ class RunFolder:
             VlcliError: R204 when another process runs it.
         """
         with self.lock():
+            for folder in (self.path, *(entry for entry in self.path.iterdir() if entry.is_dir())):
+                clear_leftovers(folder)
             self.mend_events()
             with open(self.path / EVENTS_FILE, "a", encoding="utf-8") as self._events:
                 self.update(status="running", ended=None, error=None)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlcli.errors import VlcliError
+from vlcli.runtime.leftovers import clear_leftovers
 from vlcli.store import fulltext, maintenance
 from vlcli.store.catalog import Catalog, State
 from vlcli.store.errors import sqlite_errors
@@ -82,6 +83,7 @@ class BaseStore:
             lock = WriterLock(self.path)
             lock.acquire(command)
             self._resources.callback(lock.release)
+            clear_leftovers(self.path)
         else:
             self._migrate_for_reading()
         connection = connect(self.path, write=write)

@@ -33,7 +33,9 @@ BUILTIN_BACKENDS = {"sqlite": "vlcli.store.sqlite:SqliteStore", "lance": "vlcli.
 """What `open_store` knows without a registry."""
 
 LANCE_FOLDER = "vectors.lancedb"
-OWN_FILES = frozenset({DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal", CACHE, LOCK, OWNER, WITNESS, LANCE_FOLDER})
+OWN_FILES = frozenset({
+    DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal", CACHE, LOCK, OWNER, WITNESS, LANCE_FOLDER,
+})  # fmt: skip
 
 
 def open_store(path: str | Path, registry: Registry | None = None, mode: Mode = "r", command: str = "") -> BaseStore:

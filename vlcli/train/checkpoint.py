@@ -1,13 +1,12 @@
 """Atomic checkpoints without pickle: tensors in safetensors, all else in JSON, a checksum over both.
 
 A checkpoint is a folder. It is written beside its place, synced, and renamed, so it is either whole or absent; the
-previous one is removed only afterwards.
+previous one is removed only afterwards, and loses its name before its files.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 from pathlib import Path
@@ -20,8 +19,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vlcli.errors import VlcliError
-from vlcli.runtime.files import sha256_file, sync_folder
+from vlcli.runtime.files import make_folder, sha256_file, sync_folder, sync_tree
 
+UNFINISHED = ".writing-"
 TENSOR_KEY = "__tensor__"
 
 
@@ -86,29 +86,44 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int = 
     Args:
         state: nested dictionaries and lists of tensors and plain values.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob(".writing-*"):
-        shutil.rmtree(leftover)
-    temporary = folder / f".writing-{step:08d}"
-    temporary.mkdir()
-    tensors: dict[str, Tensor] = {}
-    content = json.dumps(pack(state, tensors))
-    save_file(tensors, temporary / "tensors.safetensors")
-    (temporary / "state.json").write_text(content, encoding="utf-8")
-    sums = {name: sha256_file(temporary / name) for name in ("tensors.safetensors", "state.json")}
-    (temporary / "checksums.json").write_text(json.dumps(sums), encoding="utf-8")
-    for file in temporary.iterdir():
-        with open(file, "rb+") as handle:
-            os.fsync(handle.fileno())
-    sync_folder(temporary)
+    make_folder(folder)
+    clear_unfinished(folder)
+    temporary = folder / f"{UNFINISHED}{step:08d}"
     final = folder / f"step-{step:08d}"
-    if final.exists():
-        shutil.rmtree(final)
-    temporary.rename(final)
-    sync_folder(folder)
+    try:
+        temporary.mkdir()
+        tensors: dict[str, Tensor] = {}
+        content = json.dumps(pack(state, tensors))
+        save_file(tensors, temporary / "tensors.safetensors")
+        (temporary / "state.json").write_text(content, encoding="utf-8")
+        sums = {name: sha256_file(temporary / name) for name in ("tensors.safetensors", "state.json")}
+        (temporary / "checksums.json").write_text(json.dumps(sums), encoding="utf-8")
+        sync_tree(temporary)
+        if final.exists():
+            discard(final)
+        temporary.rename(final)
+        sync_folder(folder)
+    except BaseException:
+        # Room for whatever is to be saved next: the disk may be full.
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     for old in checkpoints(folder)[:-keep]:
-        shutil.rmtree(old)
+        discard(old)
     return final
+
+
+def discard(checkpoint: Path) -> None:
+    """Remove a checkpoint: it loses its name first, durably, so that a half removed one is never taken for whole."""
+    unnamed = checkpoint.with_name(f"{UNFINISHED}{checkpoint.name}")
+    checkpoint.rename(unnamed)
+    sync_folder(checkpoint.parent)
+    shutil.rmtree(unnamed)
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what a process that was killed left half written or half removed; the run's lock keeps others away."""
+    for leftover in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(leftover)
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -25,6 +25,7 @@ from vlcli.runtime.progress import track
 from vlcli.train.batches import Batch
 from vlcli.train.checkpoint import (
     checkpoints,
+    clear_unfinished,
     load_checkpoint,
     random_state,
     restore_random_state,
@@ -334,6 +335,8 @@ class Trainer:
         Raises:
             VlcliError: T202 when it belongs to another recipe.
         """
+        if self.accelerator.is_main_process:
+            clear_unfinished(self.folder)
         found = checkpoints(self.folder)
         if not found:
             return False
