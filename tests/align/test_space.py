@@ -235,7 +235,7 @@ def test_a_save_that_fails_leaves_the_older_space(
     with pytest.raises(OSError, match="No space left"):
         make(toys, head={"dim": 4}).save(tmp_path)
     assert Space.load(tmp_path, toys).identity == space.identity
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["space.json", "towers", "weights.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["space.json", "weights.safetensors"]
 
 
 def test_a_save_torn_between_its_files_is_noticed(toys: Registry, tmp_path: Path) -> None:

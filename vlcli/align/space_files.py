@@ -7,6 +7,8 @@ tensor is allocated, and hashes are compared before a space is handed out.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,12 +22,14 @@ from vlcli.align.projection import MAX_WIDTH, Head, build_head
 from vlcli.align.space import Space, Tower, identity_of
 from vlcli.align.weights import read_safetensors, weights_sha256
 from vlcli.errors import VlcliError
+from vlcli.runtime.files import current_umask, make_folder, scratch_folder, sha256_file, sync_folder, sync_tree
 
 if TYPE_CHECKING:
     from vlcli.registry import Registry
 
 SPACE_FILE = "space.json"
 WEIGHTS_FILE = "weights.safetensors"
+PREVIOUS = ".previous"
 MAX_SPACE_FILE_BYTES = 1_000_000
 RESTORE = "restore the folder from its source, or train the space again"
 
@@ -49,6 +53,8 @@ class TowerFile(BaseModel):
     head: dict[str, Any]
     reference: ReferenceFile | None
     weights_sha256: Sha256 | None
+    assets: dict[Annotated[str, Field(max_length=1024)], Sha256] = {}
+    """SHA-256 of each file in the tower's folder; older spaces have none."""
 
 
 class SpaceFile(BaseModel):
@@ -68,28 +74,73 @@ class SpaceFile(BaseModel):
 
 
 def save_space(space: Space, folder: Path) -> None:
-    """Write the space; a save that is interrupted between its two files is noticed by their hashes, never half-read."""
+    """Write the space. A save that fails or is interrupted leaves the space that was there before.
+
+    Everything is complete and synced before the first file is replaced, so a full disk does no harm. While files are
+    replaced, the earlier version is kept in `.previous`, which `read_space` falls back to.
+    """
     from safetensors.torch import save_file
 
-    from vlcli.runtime.files import atomic_path
-
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors: dict[str, Tensor] = {}
-    for modality in space.modalities:
-        tower = space.tower(modality)
-        own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tower.own_weights().items()}
-        tensors |= {f"{modality}.{name}": tensor for name, tensor in own.items()}
-        if tower.reference() is None:
-            assets = folder / "towers" / modality
-            assets.mkdir(parents=True, exist_ok=True)
-            tower.encoder.save_assets(assets)
     description = space.describe()
-    description["identity"] = identity_of(description)
-    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-    # Both are complete and synced before either replaces an older file, so a full disk leaves the older space whole.
-    with atomic_path(folder / SPACE_FILE) as space_file, atomic_path(folder / WEIGHTS_FILE) as weights_file:
-        space_file.write_text(text, encoding="utf-8")
-        save_file(tensors, weights_file, metadata={"format": "pt"})
+    tensors: dict[str, Tensor] = {}
+    with scratch_folder(folder) as scratch:
+        for modality in space.modalities:
+            tower = space.tower(modality)
+            own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tower.own_weights().items()}
+            tensors |= {f"{modality}.{name}": tensor for name, tensor in own.items()}
+            if tower.reference() is None:
+                assets = scratch / "towers" / modality
+                assets.mkdir(parents=True)
+                tower.encoder.save_assets(assets)
+                description["towers"][modality]["assets"] = hashes_below(assets)
+        description["identity"] = identity_of(description)
+        text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+        (scratch / SPACE_FILE).write_text(text, encoding="utf-8")
+        save_file(tensors, scratch / WEIGHTS_FILE, metadata={"format": "pt"})
+        (scratch / WEIGHTS_FILE).chmod(0o666 & ~current_umask())
+        sync_tree(scratch)
+        replace_files(scratch, folder)
+
+
+def replace_files(scratch: Path, folder: Path) -> None:
+    """Put the new files in their places, `space.json` last, in a way that an interruption can be undone."""
+    previous = folder / PREVIOUS
+    if (folder / SPACE_FILE).exists() and not previous.exists():
+        link_files(folder, scratch / PREVIOUS)
+        (scratch / PREVIOUS).rename(previous)
+        sync_folder(folder)
+    files = [path for path in sorted(scratch.rglob("*")) if path.is_file()]
+    for file in sorted(files, key=lambda path: path.name == SPACE_FILE):
+        target = folder / file.relative_to(scratch)
+        make_folder(target.parent)
+        os.replace(file, target)
+        sync_folder(target.parent)
+    if previous.exists():
+        # Its name goes first, so that a half removed version is never taken for whole.
+        previous.rename(scratch / PREVIOUS)
+        sync_folder(folder)
+
+
+def link_files(folder: Path, copy: Path) -> None:
+    """The files of a space under a second name each, durably; copied where the file system has no hard links."""
+    files = [folder / SPACE_FILE, folder / WEIGHTS_FILE]
+    files += [path for path in sorted((folder / "towers").rglob("*")) if path.is_file()]
+    for file in files:
+        target = copy / file.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(file, target)
+        except FileNotFoundError:
+            continue  # a space that only refers to published weights may have no file of its own
+        except OSError:
+            shutil.copy2(file, target)
+    sync_tree(copy)
+
+
+def hashes_below(folder: Path) -> dict[str, str]:
+    """Path below the folder -> SHA-256, for all files in it."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
 
 
 def read_space_file(folder: Path) -> SpaceFile:
@@ -114,11 +165,24 @@ def read_space_file(folder: Path) -> SpaceFile:
 
 
 def read_space(folder: Path, registry: Registry) -> Space:
-    """Build the towers through the registry, load their weights and compare all hashes; the space is on the CPU."""
+    """Build the towers through the registry, load their weights and compare all hashes; the space is on the CPU.
+
+    After a save that was interrupted between two files this is the space from before it.
+    """
+    try:
+        return read_version(folder, folder, registry)
+    except VlcliError as error:
+        if not error.code.startswith("W") or not (folder / PREVIOUS / SPACE_FILE).is_file():
+            raise
+        return read_version(folder / PREVIOUS, folder, registry)
+
+
+def read_version(folder: Path, load: Path, registry: Registry) -> Space:
+    """The space whose files are in `folder`, to be loaded again as `load`."""
     content = read_space_file(folder)
     towers = {modality: read_tower(folder, modality, tower, registry) for modality, tower in content.towers.items()}
     space = Space(content.name, towers, logit_scale=content.logit_scale, logit_bias=content.logit_bias,
-                  license=content.license, load=str(folder))  # fmt: skip
+                  license=content.license, load=str(load))  # fmt: skip
     if space.dim != content.dim:
         raise VlcliError("W106", str(folder / SPACE_FILE), f"dim is {content.dim}, but the towers give {space.dim}",
                          RESTORE)  # fmt: skip
@@ -130,6 +194,7 @@ def read_space(folder: Path, registry: Registry) -> Space:
 
 def read_tower(folder: Path, modality: str, content: TowerFile, registry: Registry) -> Tower:
     """One tower with its weights."""
+    compare_assets(folder / "towers" / modality, content)
     encoder = build_encoder(folder / "towers" / modality, content, registry)
     if getattr(encoder, "modality", modality) != modality:
         raise VlcliError("W106", str(folder / SPACE_FILE), f"the encoder '{content.encoder}' is of the modality "
@@ -154,6 +219,15 @@ def read_tower(folder: Path, modality: str, content: TowerFile, registry: Regist
             RESTORE,
         )
     return assemble(encoder, head, content, tensors)
+
+
+def compare_assets(folder: Path, content: TowerFile) -> None:
+    """Raise W107 when a file that preprocessing needs is not the one that was saved."""
+    for name, expected in content.assets.items():
+        path = folder / name
+        inside = path.resolve().is_relative_to(folder.resolve())
+        if not inside or not path.is_file() or sha256_file(path) != expected:
+            raise VlcliError("W107", str(path), "is missing, or not the file that was saved with the space", RESTORE)
 
 
 def assemble(encoder: Encoder, head: Head, content: TowerFile, tensors: Mapping[str, Tensor]) -> Tower:
