@@ -6,11 +6,9 @@ import contextlib
 import re
 import threading
 from collections.abc import Iterator
-from typing import Literal
 
 from vlcli.errors import VlcliError
 
-Fallback = Literal["skip", "keep-smiles", "relax"]
 MAX_SYMBOLS = 5_000
 """Decoding in `selfies` takes time that grows faster than the string (200,000 symbols: over 25 s)."""
 MAX_SMILES_CHARACTERS = 10_000

@@ -18,9 +18,9 @@ class Molecule:
     Attributes:
         smiles: canonical isomeric SMILES (stereo and isotopes kept).
         selfies: the same molecule in SELFIES, or None where it can not be written so and the options allow that.
-        source: the structure as it was given (SMILES, SELFIES, InChI, or empty for a MOL block).
-        notes: what was changed on the way, e.g. `("largest fragment kept",)`.
-        properties: data fields of the file (SDF) or columns that belong to it.
+        source: the structure as it was given (SMILES, SELFIES, InChI; empty for a MOL block).
+        notes: what was changed on the way, e.g. `("largest of 2 fragments kept",)`; the ledger keeps them.
+        properties: data fields of the file, or columns of the table, that belong to it.
     """
 
     smiles: str
@@ -35,6 +35,6 @@ class Molecule:
         from rdkit import Chem
 
         found = Chem.MolFromSmiles(self.smiles)
-        if found is None:
+        if found is None:  # the canonical SMILES was read once already when this molecule was made
             raise ValueError(f"RDKit does not read its own SMILES {self.smiles!r}")
         return found
