@@ -196,3 +196,13 @@ def test_token_budget_bounds_every_batch() -> None:
 )  # fmt: skip
 def test_out_of_memory_is_recognised(error: Exception, memory: bool) -> None:
     assert is_out_of_memory(error) is memory
+
+
+def test_batches_hold_little_padding() -> None:
+    lengths = [256, 250] + [16] * 40 + [12] * 30 + [9] * 30
+    batches = length_batches(lengths, 32, 16_384)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    padded = sum(len(batch) * max(lengths[index] for index in batch) for batch in batches)
+    assert padded <= 1.15 * sum(lengths)
+    # So little padding that a further batch would cost more.
+    assert length_batches([20, 18, 15, 10, 3], 32, 1024) == [[0, 1, 2, 3, 4]]
