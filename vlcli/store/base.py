@@ -214,6 +214,9 @@ class BaseStore:
     ) -> list[Refusal]:
         """One durable commit: insert or replace rows by id, and the ledger's lines for all three kinds of input.
 
+        An item whose input is refused becomes stale: it stays, but search leaves it out until it is added or seen
+        unchanged again.
+
         When it returns, everything in it survives a crash and a power cut; when it raises, nothing of it was written.
 
         Returns:
@@ -231,7 +234,7 @@ class BaseStore:
                     "embed with the space that the store was made with",
                 )  # fmt: skip
         why = {row.id: vector_problem(row.vector) for row in rows}
-        problems = [Refusal(row.path or row.id, "S113", why[row.id]) for row in rows if why[row.id]]
+        problems = [Refusal(row.path or row.id, "S113", why[row.id], row.id) for row in rows if why[row.id]]
         good = {row.id: row for row in rows if not why[row.id]}
         if self._run is None:
             self.begin_run("add")
@@ -244,8 +247,12 @@ class BaseStore:
             if kept:
                 vectors = np.stack([row.vector for row in kept]).astype(np.float32)
                 checks = [checksum(row.id, as_bytes(vector)) for row, vector in zip(kept, vectors, strict=True)]
-                self.table.write(self.catalog.upsert(change, kept, checks), vectors)
+                numbers = self.catalog.upsert(change, kept, checks)
+                self.table.write(numbers, vectors)
+                self.catalog.unmark(change, numbers)
             self.catalog.touch(unchanged)
+            self.catalog.unmark_ids(change, [seen.id for seen in unchanged])
+            self.catalog.mark(change, [*refused, *problems])
             self.catalog.write_lines(change, self._run or 0, lines)
         return problems
 
@@ -262,15 +269,30 @@ class BaseStore:
             self.catalog.forget(change, numbers)
         return len(numbers)
 
-    def prune(self, dry_run: bool = False) -> list[str]:
-        """Forget items whose file is gone; gives their ids. Inline items and relative paths are left alone."""
-        query = "SELECT id, path FROM items WHERE path IS NOT NULL ORDER BY n"
+    def prune(self, dry_run: bool = False, unlisted: Sequence[str] = ()) -> list[str]:
+        """Forget items whose file is gone, or the file that they were a row of, and stale items; gives their ids.
+
+        Texts that were in no file and relative paths are left alone.
+
+        Args:
+            dry_run: only say which.
+            unlisted: ids to forget besides: rows that their file does not hold any more.
+        """
         with self.catalog.snapshot():
-            rows = self.catalog.connection.execute(query).fetchall()
-        gone = [id for id, path in rows if Path(path).is_absolute() and not Path(path).exists()]
+            gone = maintenance.gone_ids(self.catalog, unlisted)
         if gone and not dry_run:
             self.remove(gone)
         return gone
+
+    def ids_within(self, file: str) -> list[str]:
+        """Ids of the items that were read from a manifest or another file of many, `file#…`."""
+        with self.catalog.snapshot():
+            return self.catalog.ids_within(file)
+
+    def stale(self) -> dict[str, str]:
+        """Id -> error code of the items whose input was refused when it was last met; search leaves them out."""
+        with self.catalog.snapshot():
+            return self.catalog.stale()
 
     @contextlib.contextmanager
     def _undoing(self) -> Iterator[None]:

@@ -4,10 +4,10 @@ The commit counter and what it is bound to. `state` holds one row:
 
 * `commits` counts every acknowledged commit; `vector_commit` is its value when an item or vector last changed (a run
   in which all inputs are unchanged moves the first, not the second, so it does not outdate the cache);
-* `content` is the sum modulo 2^64 of the digests of all items, kept up to date by each commit. A digest covers an
-  item's id, path, modality, content hash, text, metadata and the checksum of its vector (not its stat, which is a
-  hint). `check` recomputes it: an item that vanished, came back or changed outside a commit breaks the sum, although
-  the database is consistent;
+* `content` is the sum modulo 2^64 of the digests of all items and marks, kept up to date by each commit. A digest
+  covers an item's id, path, modality, content hash, text, metadata and the checksum of its vector (not its stat, which
+  is a hint). `check` recomputes it: an item that vanished, came back or changed outside a commit breaks the sum,
+  although the database is consistent;
 * `chain` hashes the chain before together with the counters, the content and the number of ledger lines. It is copied
   to `commits.bin` after each commit (`vlcli.store.witness`), which shows commits that were acknowledged and are gone.
 """
@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 import json
 import math
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,12 +33,16 @@ from vlcli.errors import VlcliError
 from vlcli.store.errors import sqlite_errors
 from vlcli.store.lock import now
 from vlcli.store.schema import sql_text, stored_bytes
-from vlcli.store.types import Item, Known, Outcome, Row, SpaceInfo, Unchanged
+from vlcli.store.types import Item, Known, Outcome, Refusal, Row, SpaceInfo, Unchanged
 from vlcli.store.vectors import chunks, signed_hash
 from vlcli.store.where import compile_filter, run_filter
 from vlcli.store.witness import Witnessed, write_witness
 
-_ITEM = "n, id, path, modality, content_hash, size, mtime_ns, inode, text, metadata, checksum, digest"
+_ITEM = (
+    "n, id, path, modality, content_hash, size, mtime_ns, inode, text, metadata, checksum, digest, "
+    "(SELECT code FROM stale WHERE stale.n = items.n)"
+)
+_ROW = re.compile(r"#\d+$")
 _TEXT = "CAST(? AS TEXT)"  # see `sql_text`
 
 
@@ -224,6 +229,7 @@ class Catalog:
             ).fetchall():
                 change.content_delta -= digest
             self.connection.execute(f"DELETE FROM items WHERE n IN ({places})", part)
+        self.unmark(change, numbers)
         change.items_changed = change.items_changed or bool(numbers)
 
     def touch(self, stats: Iterable[Unchanged]) -> None:
@@ -233,6 +239,62 @@ class Catalog:
             [(seen.size, seen.mtime_ns, to_signed(seen.inode), sql_text(seen.id)) for seen in stats
              if seen.mtime_ns is not None],
         )  # fmt: skip
+
+    # -- stale items
+
+    def stale(self) -> dict[str, str]:
+        """Id -> code of the items that search leaves out."""
+        return dict(self.connection.execute("SELECT id, code FROM stale JOIN items USING (n) ORDER BY n"))
+
+    def stale_numbers(self) -> NDArray[np.int64]:
+        """Rising numbers of the items that search leaves out."""
+        return np.array([n for (n,) in self.connection.execute("SELECT n FROM stale ORDER BY n")], dtype=np.int64)
+
+    def mark(self, change: Commit, refused: Iterable[Refusal]) -> None:
+        """Mark the items that refusals are about as stale: their vectors are of content that is no more."""
+        for refusal in refused:
+            numbers = self._meant(refusal)
+            records = [(n, refusal.code, stale_digest(n, refusal.code)) for n in numbers]
+            self.unmark(change, numbers)
+            self.connection.executemany("INSERT INTO stale VALUES (?, ?, ?)", records)
+            change.content_delta += sum(digest for _, _, digest in records)
+
+    def unmark(self, change: Commit, numbers: Sequence[int]) -> None:
+        """These items are as they should be, or gone."""
+        if self.connection.execute("SELECT 1 FROM stale LIMIT 1").fetchone() is None:
+            return
+        for part in chunks(numbers):
+            places = ",".join("?" * len(part))
+            digests = self.connection.execute(f"SELECT digest FROM stale WHERE n IN ({places})", part).fetchall()
+            change.content_delta -= sum(digest for (digest,) in digests)
+            self.connection.execute(f"DELETE FROM stale WHERE n IN ({places})", part)
+
+    def unmark_ids(self, change: Commit, ids: Sequence[str]) -> None:
+        """As `unmark`; without marks it costs nothing."""
+        if self.connection.execute("SELECT 1 FROM stale LIMIT 1").fetchone() is not None:
+            self.unmark(change, list(self.numbers_of(ids).values()))
+
+    def _meant(self, refusal: Refusal) -> list[int]:
+        """Numbers of the items of a refused input: the item itself, or all that was read from the file or row."""
+        name = refusal.path if refusal.id is None else refusal.id
+        found = list(self.numbers_of([name]).values())
+        if refusal.id is None:
+            found += [n for n, _ in self._within(f"{name}#")]
+            if _ROW.search(name):
+                found += [n for n, _ in self._within(f"{name}.")]
+        return found
+
+    def ids_within(self, file: str) -> list[str]:
+        """Ids of the items that were read from a manifest or another file of many, `file#…`."""
+        return [id for _, id in self._within(f"{file}#")]
+
+    def _within(self, prefix: str) -> list[tuple[int, str]]:
+        """Items whose id begins so and that are no files by themselves."""
+        after = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        return self.connection.execute(
+            f"SELECT n, id FROM items WHERE id >= {_TEXT} AND id < {_TEXT} AND (path IS NULL OR path != id) ORDER BY n",
+            (sql_text(prefix), sql_text(after)),
+        ).fetchall()
 
     def known(self, id: str) -> Known | None:
         """What is known of one id."""
@@ -327,12 +389,12 @@ class Catalog:
 
 
 def _stored(row: tuple[Any, ...]) -> StoredItem:
-    n, id, path, modality, content_hash, size, mtime_ns, inode, text, metadata, check, digest = row
+    n, id, path, modality, content_hash, size, mtime_ns, inode, text, metadata, check, digest, stale = row
     try:
         columns = json.loads(metadata)
     except ValueError:  # damaged; `check` finds it by its digest
         columns = {}
-    item = Item(id, path, modality, content_hash, size, mtime_ns, from_signed(inode), text, columns)
+    item = Item(id, path, modality, content_hash, size, mtime_ns, from_signed(inode), text, columns, stale)
     return StoredItem(n, item, check, digest, metadata)
 
 
@@ -371,6 +433,11 @@ def item_digest(
         data = b"" if field is None else stored_bytes(field)
         parts += [b"-" if field is None else b"%d:" % len(data), data]
     return signed_hash(*parts, b"%d" % check)
+
+
+def stale_digest(n: int, code: str) -> int:
+    """64-bit digest over a mark."""
+    return signed_hash(b"stale", b"%d" % n, code.encode())
 
 
 def wrap(number: int) -> int:

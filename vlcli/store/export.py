@@ -26,7 +26,7 @@ ROWS = 4096
 
 
 def export_store(store: BaseStore, path: Path, format: str | None) -> int:
-    """Write all items, in the order of arrival, with their vectors; gives how many.
+    """Write all items but stale ones, in the order of arrival, with their vectors; gives how many.
 
     Parquet: a shard, see `vlcli.store.shards`, which `vlcli store import` reads. NPZ: `vectors [N, D]`, `ids`, `paths`,
     `modalities` as text, and `items`, one JSON object a line as bytes; it loads without pickle.
@@ -43,8 +43,9 @@ def export_store(store: BaseStore, path: Path, format: str | None) -> int:
 
 
 def _batches(store: BaseStore) -> Iterator[tuple[list[Item], NDArray[np.float32]]]:
-    """Items and their verified vectors."""
-    numbers = [row[0] for row in store.catalog.connection.execute("SELECT n FROM items ORDER BY n")]
+    """Items that search finds, and their verified vectors."""
+    query = "SELECT n FROM items WHERE n NOT IN (SELECT n FROM stale) ORDER BY n"
+    numbers = [row[0] for row in store.catalog.connection.execute(query)]
     for start in range(0, len(numbers), ROWS):
         stored = store.catalog.stored(numbers[start : start + ROWS])
         chosen = [stored[n].item for n in numbers[start : start + ROWS]]
@@ -64,7 +65,7 @@ def _write_parquet(store: BaseStore, path: Path) -> int:
 
 
 def _write_npz(store: BaseStore, path: Path) -> int:
-    count, dim = len(store), store.info.dim
+    count, dim = len(store) - len(store.stale()), store.info.dim
     ids: list[str] = []
     paths: list[str] = []
     modalities: list[str] = []

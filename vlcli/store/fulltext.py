@@ -19,8 +19,8 @@ def search(catalog: Catalog, query: str, top: int, where: str | None, modality: 
     match = match_expression(query)
     allowed = catalog.filter(where, modality)
     rows = catalog.connection.execute(
-        "SELECT rowid, -bm25(fulltext) FROM fulltext WHERE fulltext MATCH ? ORDER BY bm25(fulltext), rowid"
-        + (" LIMIT ?" if allowed is None else ""),
+        "SELECT rowid, -bm25(fulltext) FROM fulltext WHERE fulltext MATCH ? AND rowid NOT IN (SELECT n FROM stale) "
+        "ORDER BY bm25(fulltext), rowid" + (" LIMIT ?" if allowed is None else ""),
         (match, top) if allowed is None else (match,),
     )
     if allowed is None:

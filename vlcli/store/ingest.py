@@ -84,7 +84,8 @@ class IngestReport:
         refused: could not be used, with the reason.
         skipped: files in folders that are no input of this space, by reason.
         repeated: inputs that named an item a second time in this run.
-        pruned: ids forgotten because their files are gone.
+        pruned: ids forgotten because their files or rows are gone, or they were stale.
+        stale: ids of items that search leaves out, because they were refused when they were last met -> error code.
     """
 
     embedded: int = 0
@@ -94,6 +95,7 @@ class IngestReport:
     skipped: dict[str, int] = field(default_factory=dict)
     repeated: int = 0
     pruned: list[str] = field(default_factory=list)
+    stale: dict[str, str] = field(default_factory=dict)
 
     @property
     def inputs(self) -> int:
@@ -107,10 +109,27 @@ class SeenIds:
     def __init__(self) -> None:
         self.connection = sqlite3.connect("")
         self.connection.execute("CREATE TABLE seen (id TEXT PRIMARY KEY) WITHOUT ROWID")
+        self.connection.execute("CREATE TABLE files (name TEXT PRIMARY KEY) WITHOUT ROWID")
 
     def is_new(self, name: str) -> bool:
         """True the first time an id is given."""
         return self.connection.execute("INSERT OR IGNORE INTO seen VALUES (?)", (name,)).rowcount == 1
+
+    def add_file(self, item: InputItem) -> None:
+        """Note the manifest, or other file of many items, that an item is a row of."""
+        file = item.source.id.rpartition("#")[0]
+        if file and (item.source.path is None or printable(item.source.path) == file):
+            self.connection.execute("INSERT OR IGNORE INTO files VALUES (?)", (file,))
+
+    def unlisted(self, store: VectorStore) -> list[str]:
+        """Ids in the store that are rows of files of this run, which do not hold them any more."""
+        found = []
+        files = "SELECT name FROM files WHERE name NOT IN (SELECT id FROM seen)"  # seen by itself: it was refused
+        for (file,) in self.connection.execute(files).fetchall():
+            for id in store.ids_within(file):
+                if self.connection.execute("SELECT 1 FROM seen WHERE id = ?", (id,)).fetchone() is None:
+                    found.append(id)
+        return found
 
     def close(self) -> None:
         """Drop the database."""
@@ -137,14 +156,21 @@ class Ingestion:
     unchanged: list[Unchanged] = field(default_factory=list)
     reused_rows: int = 0
     last_commit: float = 0.0
+    unlisted: list[str] = field(default_factory=list)
 
-    def run(self, expanded: Iterable[Expanded]) -> IngestReport:
-        """Take in all inputs; what is done when an exception comes is committed before it goes on."""
+    def run(self, expanded: Iterable[Expanded], find_unlisted: bool = False) -> IngestReport:
+        """Take in all inputs; what is done when an exception comes is committed before it goes on.
+
+        Args:
+            expanded: the inputs.
+            find_unlisted: fill `unlisted` with the ids of rows that the files of this run do not hold any more.
+        """
         self.last_commit = self.clock()
         seen = SeenIds()
         try:
             for window in windows(expanded, self.window):
                 self.take_window(window, seen)
+            self.unlisted = seen.unlisted(self.store) if find_unlisted else []
         finally:
             seen.close()
             self.commit()
@@ -166,6 +192,7 @@ class Ingestion:
             elif isinstance(entry, RefusedInput):
                 self.refuse(entry.path, entry.code, entry.reason)
             else:
+                seen.add_file(entry)
                 items.setdefault(entry.modality, []).append(entry)
         for modality, group in items.items():
             self.take_items(modality, group)
@@ -234,11 +261,11 @@ class Ingestion:
     def refuse_error(self, source: Source, error: VlcliError) -> None:
         """Refuse a source for an error; the path is the place, so the reason need not repeat it."""
         name = printable(source.path) if source.path is not None else source.id
-        self.refuse(source.id if source.path is None else name, error.code, reason_of(error))
+        self.refuse(source.id if source.path is None else name, error.code, reason_of(error), source.id)
 
-    def refuse(self, path: str, code: str, reason: str) -> None:
-        """Put a refusal into the next commit."""
-        self.refused.append(Refusal(path, code, reason))
+    def refuse(self, path: str, code: str, reason: str, id: str | None = None) -> None:
+        """Put a refusal into the next commit; `id` says which item alone is meant."""
+        self.refused.append(Refusal(path, code, reason, id))
         self.advance(1)
         self.commit_if_due()
 
@@ -295,7 +322,8 @@ def ingest(
         inputs: what `vlcli.data.inputs.expand_inputs` takes, or gave already.
         modality: read every input as this one.
         verify: hash every file, even where size, time and inode are as stored.
-        prune: afterwards forget items whose files are gone.
+        prune: afterwards forget items whose files are gone, rows that the manifests of this run do not hold any more,
+            and stale items.
         batch_size: items a forward pass.
         workers: threads that stat, hash and load.
         precision: `fp32`, `bf16` or `fp16`.
@@ -358,9 +386,10 @@ def run_ingestion(
     store = ingestion.store
     store.begin_run(command)
     try:
-        report = ingestion.run(expanded)
+        report = ingestion.run(expanded, find_unlisted=prune)
         if prune:
-            report.pruned = store.prune()
+            report.pruned = store.prune(unlisted=ingestion.unlisted)
+        report.stale = store.stale()
     except KeyboardInterrupt:
         store.end_run("interrupted")
         raise

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from numpy.typing import NDArray
 
+from vlcli.data.names import real_path
 from vlcli.errors import VlcliError
-from vlcli.store.catalog import Catalog, item_digest, wrap
+from vlcli.store.catalog import Catalog, item_digest, stale_digest, wrap
 from vlcli.store.errors import explain_sqlite_error
 from vlcli.store.types import Outcome, Problem
 from vlcli.store.vectors import checksum
@@ -41,6 +44,10 @@ def check(store: BaseStore) -> list[Problem]:
                                stored.checksum)  # fmt: skip
         if expected != stored.digest:
             problems.append(Problem("item", "its record was changed outside a commit", item.id))
+    marks = catalog.connection.execute("SELECT n, code, digest FROM stale").fetchall()
+    total += sum(digest for _, _, digest in marks)
+    if any(stale_digest(n, code) != digest for n, code, digest in marks):
+        problems.append(Problem("stale", "a mark on a stale item was changed outside a commit"))
     if wrap(total) != catalog.state().content:
         problems.append(Problem("content", "items were added, removed or changed outside a commit"))
     problems += check_vectors(store)
@@ -123,8 +130,13 @@ def repair(store: BaseStore) -> list[Problem]:
                    and (match := re.search(r"vector (\d+)", problem.detail))]  # fmt: skip
         store.table.delete([*numbers, *orphans])
         catalog.forget(change, numbers)
-        total = catalog.connection.execute("SELECT n, digest FROM items").fetchall()
-        change.content_delta = sum(digest for _, digest in total) - catalog.state().content
+        marks = catalog.connection.execute("SELECT n, code FROM stale WHERE n IN (SELECT n FROM items)").fetchall()
+        catalog.connection.execute("DELETE FROM stale")
+        catalog.connection.executemany(
+            "INSERT INTO stale VALUES (?, ?, ?)", [(n, code, stale_digest(n, code)) for n, code in marks]
+        )
+        total = catalog.connection.execute("SELECT digest FROM items UNION ALL SELECT digest FROM stale").fetchall()
+        change.content_delta = sum(digest for (digest,) in total) - catalog.state().content
         change.items_changed = True
         catalog.connection.execute("INSERT INTO fulltext(fulltext) VALUES ('rebuild')")
         catalog.write_lines(change, run, run_lines)
@@ -132,6 +144,19 @@ def repair(store: BaseStore) -> list[Problem]:
     store.end_run()
     done += [problem for problem in found if problem.kind != "cache"]
     return done
+
+
+def gone_ids(catalog: Catalog, unlisted: Iterable[str]) -> list[str]:
+    """Ids that `prune` forgets, in the order of arrival: see `BaseStore.prune`."""
+    forget = {*unlisted, *catalog.stale()}
+
+    @lru_cache(maxsize=64)  # rows of one manifest follow each other
+    def is_gone(file: str) -> bool:
+        place = real_path(file)
+        return place.is_absolute() and not place.exists()
+
+    rows = catalog.connection.execute("SELECT id, path FROM items ORDER BY n").fetchall()
+    return [id for id, path in rows if id in forget or is_gone(id.rpartition("#")[0] if path is None else path)]
 
 
 def ordered_numbers(catalog: Catalog, numbers: NDArray[np.int64] | None, order: str | None) -> list[int]:

@@ -11,6 +11,7 @@ Tables:
     vectors: float32 BLOBs (back end `sqlite` only), keyed by `items.n`.
     keys: names of metadata columns that occur, for `--where`.
     runs, ledger: what became of each input of each run.
+    stale: items whose input could not be embedded when it was last met; search leaves them out.
     fulltext: FTS5 over text and path, kept in step by triggers, its content read from `items`.
 """
 
@@ -70,7 +71,12 @@ def _full_text(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables, _full_text)
+def _stale(connection: sqlite3.Connection) -> None:
+    """Version 3: marks on items whose vector is of content that is gone."""
+    connection.execute("CREATE TABLE stale(n INTEGER PRIMARY KEY, code TEXT NOT NULL, digest INTEGER NOT NULL)")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables, _full_text, _stale)
 """`MIGRATIONS[v]` leads from version v to v + 1. Only ever append."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -27,10 +27,11 @@ def search_exact(
     queries = check_queries(vectors, store.info.dim, store.path)
     with store.reading() as state:
         allowed = store.catalog.filter(where, modality)
+        excluded = store.catalog.stale_numbers()
         if not len(queries) or (allowed is not None and not len(allowed)):
             return [[] for _ in queries]
         for attempt in range(2):
-            found = top_rows(store.blocks(state, attempt > 0), queries, top, allowed)
+            found = top_rows(store.blocks(state, attempt > 0), queries, top, allowed, excluded)
             stored = store.catalog.stored(sorted({int(n) for rows, _ in found for n in rows}))
             if confirmed(store, queries, found, stored):
                 break

@@ -87,16 +87,24 @@ class Unchanged:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An input that was not embedded, and why. `path` is the file, or the id of an inline input."""
+    """An input that was not embedded, and why.
+
+    Attributes:
+        path: the file, or the id of an inline input.
+        code: of the error.
+        reason: in words.
+        id: of the one item that is meant; without it, all items of that file or row are.
+    """
 
     path: str
     code: str
     reason: str
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An item as stored, without its vector."""
+    """An item as stored, without its vector. `stale`: the code of the error for which search leaves it out."""
 
     id: str
     path: str | None
@@ -107,6 +115,7 @@ class Item:
     inode: int | None
     text: str | None
     metadata: dict[str, Any] = field(default_factory=dict)
+    stale: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +222,9 @@ class VectorStore(Protocol):
     def vectors(self, ids: Sequence[str]) -> NDArray[np.float32]: ...
     def ledger(self, run: int | None = None) -> Iterator[LedgerLine]: ...
     def runs(self) -> list[RunInfo]: ...
-    def prune(self, dry_run: bool = False) -> list[str]: ...
+    def ids_within(self, file: str) -> list[str]: ...
+    def stale(self) -> dict[str, str]: ...
+    def prune(self, dry_run: bool = False, unlisted: Sequence[str] = ()) -> list[str]: ...
     def check(self) -> list[Problem]: ...
     def repair(self) -> list[Problem]: ...
     def export(self, path: Path, format: str | None = None) -> int: ...
