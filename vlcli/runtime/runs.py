@@ -146,9 +146,11 @@ class RunFolder:
         with self.lock():
             for folder in (self.path, *(entry for entry in self.path.iterdir() if entry.is_dir())):
                 clear_leftovers(folder)
-            self.mend_events()
+            lost = self.mend_events()
             with open(self.path / EVENTS_FILE, "a", encoding="utf-8") as self._events:
                 self.update(status="running", ended=None, error=None)
+                if lost:
+                    self.event("mended", lost_lines=lost)
                 try:
                     yield
                 except BaseException as error:
@@ -183,15 +185,21 @@ class RunFolder:
                                  "wait for it to end, or stop it, then resume") from error  # fmt: skip
             yield
 
-    def mend_events(self) -> None:
-        """Cut off a last line that a killed process left half written."""
+    def mend_events(self) -> int:
+        """Take out lines that are no events, and give their number.
+
+        A killed process leaves the last line half written; a power cut may leave holes where lines were not yet on the
+        disk, since events are synced only when a step is done.
+        """
         file = self.path / EVENTS_FILE
         if not file.exists():
-            return
-        with open(file, "rb+") as stream:
-            data = stream.read()
-            if data and not data.endswith(b"\n"):
-                stream.truncate(data.rfind(b"\n") + 1)
+            return 0
+        lines = file.read_bytes().split(b"\n")
+        kept = [line for line in lines[:-1] if read_event(line) is not None]
+        lost = len(lines) - 1 - len(kept) + bool(lines[-1])
+        if lost:
+            write_atomic(file, b"".join(line + b"\n" for line in kept))
+        return lost
 
     def event(self, kind: str, **fields: Any) -> None:
         """Append a line to `events.jsonl` and flush it; NaN is written as null.
@@ -209,10 +217,11 @@ class RunFolder:
         """The events so far."""
         file = self.path / EVENTS_FILE
         if file.exists():
-            with open(file, encoding="utf-8") as stream:
+            with open(file, "rb") as stream:
                 for line in stream:
-                    if line.endswith("\n"):
-                        yield json.loads(line)
+                    event = read_event(line) if line.endswith(b"\n") else None
+                    if event is not None:
+                        yield event
 
     def finished(self, step: str) -> dict[str, Any] | None:
         """What a finished step left, or None when it is still to be done."""
@@ -259,6 +268,15 @@ class RunFolder:
             raise VlcliError("R206", name, "is no place for output inside the run's folder",
                              "give a plain name, such as answers.html")  # fmt: skip
         return target
+
+
+def read_event(line: bytes) -> dict[str, Any] | None:
+    """An event from its line; None when the line is damaged."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def without_nan(value: Any) -> Any:

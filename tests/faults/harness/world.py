@@ -66,10 +66,18 @@ class World:
         """A trained space."""
         return self.folder / "space"
 
-    def embed(self, store: Path) -> list[str]:
+    def embed(self, store: Path, backend: str = "sqlite", pictures: str = "pictures") -> list[str]:
         """The command that embeds all pictures."""
-        return ["embed", str(self.pictures), "--modality", "images", "--space", str(self.space), "--store", str(store),
-                "--json"]  # fmt: skip
+        return ["embed", str(self.folder / pictures / "captions.csv"), "--modality", "images", "--space",
+                str(self.space), "--store", str(store), "--backend", backend, "--json"]  # fmt: skip
+
+    def add_pictures(self, name: str) -> None:
+        """Another folder of pictures: the same."""
+        shutil.copytree(self.pictures, self.folder / name)
+
+    def change_pictures(self, name: str) -> None:
+        """Draw eight of them anew and add eight."""
+        draw_pictures(self.folder / name, range(PICTURES - 8, PICTURES + 8), seed=1)
 
     def search(self, store: Path) -> list[str]:
         """The command that asks the store, which builds its cache."""
@@ -85,23 +93,32 @@ def make_world(folder: Path) -> World:
     folder.mkdir(parents=True)
     world = World(folder)
     world.pictures.mkdir()
-    random = np.random.default_rng(0)
-    lines = []
-    for number in range(PICTURES):
-        color = list(COLORS)[number % 4]
-        shape = ("square", "circle")[number // 4 % 2]
-        picture = Image.fromarray(random.integers(0, 60, (16, 16, 3), dtype=np.uint8))
-        draw = getattr(ImageDraw.Draw(picture), "rectangle" if shape == "square" else "ellipse")
-        draw((3, 3, 12, 12), fill=COLORS[color])
-        picture.save(world.pictures / f"{number:02d}.png")
-        split = ("train", "train", "train", "val", "test")[number % 5]
-        lines.append({"image": f"{number:02d}.png", "caption": f"a {color} {shape} number {number}", "split": split})
-    with (world.pictures / "captions.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["image", "caption", "split"])
-        writer.writeheader()
-        writer.writerows(lines)
+    draw_pictures(world.pictures, range(PICTURES), seed=0)
     (folder / "small.toml").write_text(RECIPE, encoding="utf-8")
     return world
+
+
+def draw_pictures(folder: Path, numbers: range, seed: int) -> None:
+    """Draw pictures and write the table of all that there are then."""
+    random = np.random.default_rng(seed)
+    for number in numbers:
+        picture = Image.fromarray(random.integers(0, 60, (16, 16, 3), dtype=np.uint8))
+        draw = ImageDraw.Draw(picture)
+        color, shape = appearance(number)
+        (draw.rectangle if shape == "square" else draw.ellipse)((3, 3, 12, 12), fill=COLORS[color])
+        picture.save(folder / f"{number:02d}.png")
+    with (folder / "captions.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["image", "caption", "split"])
+        writer.writeheader()
+        for number in range(max(numbers) + 1):
+            split = ("train", "train", "train", "val", "test")[number % 5]
+            caption = "a {} {} number {}".format(*appearance(number), number)
+            writer.writerow({"image": f"{number:02d}.png", "caption": caption, "split": split})
+
+
+def appearance(number: int) -> tuple[str, str]:
+    """Color and shape of a picture."""
+    return list(COLORS)[number % 4], ("square", "circle")[number // 4 % 2]
 
 
 def trained_world(folder: Path, commands: Commands) -> World:

@@ -3,8 +3,9 @@
     LD_PRELOAD=faultline.so python zygote.py
 
 One JSON object a line on stdin, one on stdout. The child runs `vlcli.cli.main.run(argv)`, the code that the console
-script runs; starting it costs milliseconds instead of the seconds that importing torch takes. What the child
-acknowledges (a commit of the store, a checkpoint, a finished step) is marked in the trace and in a file of marks.
+script runs (or the function named by `call`, for what has no command). Starting it costs milliseconds instead of the
+seconds that importing torch takes. What the child acknowledges (a commit of the store, a checkpoint, a finished step)
+is marked in the trace and in a file of marks.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ def watch_acknowledgements(mark: Marks) -> None:
     from vlcli.store.base import BaseStore
 
     def commit(result: Any, store: BaseStore, *rest: Any) -> str:
-        return f"commit {store.catalog.state().commits} {len(store)}"
+        state = store.catalog.state()
+        return f"commit {state.commits} {len(store)} {state.content}"
 
     for name in ("begin_run", "end_run", "add", "remove"):
         mark.after(BaseStore, name, commit)
@@ -109,9 +111,13 @@ def child(order: dict[str, Any], report: int) -> int:
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_limit"], order["file_limit"]))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    from vlcli.cli.main import run
+    if order.get("call"):
+        module, _, name = order["call"].partition(":")
+        code = int(getattr(importlib.import_module(module), name)(*order["argv"]) or 0)
+    else:
+        from vlcli.cli.main import run
 
-    code = int(run(order["argv"]))
+        code = int(run(order["argv"]))
     mark(f"exit {code}")
     counts = shim.stop() if shim is not None else (0, 0)
     sys.stdout.flush()
