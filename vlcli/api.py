@@ -48,9 +48,16 @@ class Spec:
 
 @dataclass(frozen=True, kw_only=True)
 class ModalitySpec(Spec):
-    """A modality. `target` is a class that satisfies `vlcli.api.Modality`; `extensions` are lower case with dot."""
+    """A modality. `target` is a class that satisfies `vlcli.api.Modality`.
+
+    Attributes:
+        extensions: of the files that it reads, lower case with dot.
+        columns: names of table columns, lower case, whose cells are items themselves (a SMILES string, …), the
+            preferred one first. The source of such a cell has the column's name in `metadata["column"]`.
+    """
 
     extensions: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,6 +72,9 @@ def check_spec(spec: Any, spec_type: type[Any], where: str) -> None:
     for extension in getattr(spec, "extensions", ()):
         if not extension.startswith(".") or extension != extension.lower():
             raise ValueError(f"{place}: the extension '{extension}' is not lower case with a leading dot")
+    for column in getattr(spec, "columns", ()):
+        if not column.strip() or column != column.strip().lower():
+            raise ValueError(f"{place}: the column '{column}' is not lower case")
     for kind in getattr(spec, "kind", ()):
         if kind not in METHOD_KINDS:
             raise ValueError(f"{place}: the kind '{kind}' is not one of {', '.join(METHOD_KINDS)}")

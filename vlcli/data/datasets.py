@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from vlcli.registry import Registry
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
                "test": "test", "testing": "test", "eval": "test"}  # fmt: skip
 MANIFEST_STEMS = ("metadata", "captions", "labels", "manifest", "index", "data")
-PATH_OPTIONS = ("modality", "path_column", "caption_column", "label_column", "split_column", "split")
+PATH_OPTIONS = ("modality", "path_column", "item_column", "caption_column", "label_column", "split_column", "split")
 
 
 @dataclass
@@ -48,8 +48,9 @@ def open_dataset(name_or_path: str, registry: Registry, options: Mapping[str, An
     Args:
         name_or_path: a registered name goes first; write `./name` for a folder of the same name.
         registry: of all plugins.
-        options: the registered data set's options. For own files: `modality`, `path_column`, `caption_column` (a name
-            or a list), `label_column`, `split_column`, and `split`, which selects one.
+        options: the registered data set's options. For own files: `modality`, `path_column`, `item_column` (its cells
+            are items themselves), `caption_column` (a name or a list), `label_column`, `split_column`, and `split`,
+            which selects one.
 
     Raises:
         VlcliError: D201 no such data set or path, D202 nothing usable in it, D105/D107/D212 malformed, P206 an option.
@@ -179,13 +180,12 @@ def open_manifest(
     path: Path, expander: Expander, options: dict[str, Any], split: str | None = None, prefix: str = ""
 ) -> ListedDataset:
     """The examples of a manifest; rows that name the same file are joined, and bad rows are listed as refused."""
-    modalities = {entry.spec.name for entry in expander.registry.list("modality")}
     where = printable(path)
     table = Table(path, expander, split, prefix)
     rows = manifests.read_rows(path)
     head = list(itertools.islice(rows, 100))
     names = tuple(dict.fromkeys(name for row in head for name, _ in row.cells))
-    columns = choose_columns(names, where, modalities, options)
+    columns = choose_columns(names, where, expander, options)
     for row in itertools.chain(head, rows):
         if row.reason:
             table.refuse(row.number, row.reason)
@@ -195,11 +195,11 @@ def open_manifest(
 
 
 def choose_columns(
-    names: Sequence[str], where: str, modalities: set[str], options: Mapping[str, Any]
+    names: Sequence[str], where: str, expander: Expander, options: Mapping[str, Any]
 ) -> manifests.Columns:
     """The columns by name, overruled by the options; a near miss of a needed column is an error with a hint."""
     chosen: dict[str, Any] = {}
-    for option in ("path_column", "caption_column", "label_column", "split_column"):
+    for option in ("path_column", "item_column", "caption_column", "label_column", "split_column"):
         value = options.get(option)
         if value is None:
             continue
@@ -209,17 +209,26 @@ def choose_columns(
                 hint = did_you_mean(name, list(names)) or f"its columns: {', '.join(names)}"
                 raise VlcliError("D107", where, f"has no column '{name}'", hint)
         chosen[option] = tuple(wanted) if option == "caption_column" else wanted[0]
+    if "item_column" in chosen:
+        if expander.modality is None:
+            raise VlcliError("P206", where, "option item_column does not say what it holds", "add the option modality")
+        expander = replace(expander, column=chosen["item_column"])
     if "path_column" in chosen or "caption_column" in chosen:
-        usual = manifests.find_columns([*names, "path", "text"], where, modalities)
+        usual = expander.columns((*names, "path", "text"), where)
         path = usual.path if usual.path in names else None
         texts = tuple(name for name in usual.texts if name in names)
-        usual = manifests.Columns(path, texts, usual.label, usual.split)
+        usual = replace(usual, path=path, texts=texts)
+        if "path_column" in chosen:
+            usual = replace(usual, item=None, modality=None)
     else:
-        usual = manifests.find_columns(names, where, modalities)
-    columns = manifests.Columns(
-        chosen.get("path_column", usual.path), chosen.get("caption_column", usual.texts),
-        chosen.get("label_column", usual.label), chosen.get("split_column", usual.split),
-    )  # fmt: skip
+        usual = expander.columns(tuple(names), where)
+    columns = replace(
+        usual,
+        path=chosen.get("path_column", usual.path),
+        texts=chosen.get("caption_column", usual.texts),
+        label=chosen.get("label_column", usual.label),
+        split=chosen.get("split_column", usual.split),
+    )
     if columns.path is not None and not columns.texts and columns.label is None:
         known = [*manifests.TEXT_COLUMNS, *manifests.LABEL_COLUMNS]
         others = [name for name in names if name not in (columns.path, columns.split)]
@@ -252,6 +261,14 @@ class Table:
         split = SPLIT_NAMES.get(given.lower(), given) if given else self.split
         metadata = {name: value for name, value in manifests.other_columns(row, columns).items()
                     if name not in (columns.label, columns.split)}  # fmt: skip
+        if columns.item is not None and columns.modality is not None:
+            name = f"{self.prefix}{row.number}"
+            source_of_row = manifests.item_source(f"{printable(self.path)}#{row.number}", row, columns, metadata)
+            if source_of_row is None:
+                self.refuse(row.number, f"holds nothing in its column '{columns.item}'")
+                return
+            self.examples[name] = Example(name, {columns.modality: source_of_row}, texts, label, split, metadata)
+            return
         if columns.path is None:
             if not texts:
                 self.refuse(row.number, "holds no text")

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from vlcli.api import Modality, Source
 from vlcli.data import manifests
 from vlcli.data.names import printable
-from vlcli.errors import VlcliError
+from vlcli.errors import VlcliError, did_you_mean
 from vlcli.registry import Registry
 
 
@@ -59,12 +59,14 @@ class Expander:
     Attributes:
         modality: read everything as this modality; None goes by the extension.
         accepted: modalities that the caller can use; they settle an extension that several modalities read.
+        column: the column of tables that holds the items, if not the one found by its name.
     """
 
     registry: Registry
     modality: str | None = None
     accepted: Collection[str] | None = None
     readers: dict[str, Modality] = field(default_factory=dict)
+    column: str | None = None
 
     def modalities_of(self, path: Path) -> list[str]:
         """Names of the modalities that read this file, going by its name."""
@@ -137,7 +139,6 @@ class Expander:
         where = printable(path)
         columns: manifests.Columns | None = None
         names: tuple[str, ...] = ()
-        modalities = {entry.spec.name for entry in self.registry.list("modality")}
         for row in manifests.read_rows(path):
             row_id = f"{where}#{row.number}"
             if row.reason:
@@ -146,7 +147,7 @@ class Expander:
             row_names = tuple(name for name, _ in row.cells)
             if row_names != names:
                 try:
-                    columns, names = manifests.find_columns(row_names, where, modalities), row_names
+                    columns, names = self.columns(row_names, where), row_names
                 except VlcliError as error:
                     if not names and path.suffix.lower() not in (".jsonl", ".ndjson"):
                         raise
@@ -155,10 +156,31 @@ class Expander:
             if columns is not None:
                 yield from self.row(path, row_id, row, columns)
 
+    def columns(self, names: tuple[str, ...], where: str) -> manifests.Columns:
+        """What a manifest's columns mean, by the user's words, the modalities' and the usual names."""
+        if self.column is not None:
+            if self.column not in names:
+                hint = did_you_mean(self.column, list(names)) or f"its columns: {', '.join(names[:20])}"
+                raise VlcliError("D107", where, f"has no column '{self.column}'", hint)
+            usual = manifests.find_columns([*names, "path"], where)
+            return replace(usual, path=None, texts=tuple(name for name in usual.texts if name != self.column),
+                           item=self.column, modality=self.modality)  # fmt: skip
+        entries = self.registry.list("modality")
+        usable = [entry.spec for entry in entries if not self.accepted or entry.spec.name in self.accepted]
+        items = {column: spec.name for spec in usable for column in spec.columns}
+        return manifests.find_columns(names, where, {entry.spec.name for entry in entries}, items, self.modality)
+
     def row(self, manifest: Path, row_id: str, row: manifests.ManifestRow, columns: manifests.Columns
             ) -> Iterator[Expanded]:  # fmt: skip
         """The items of one well-formed row."""
         metadata = manifests.other_columns(row, columns)
+        if columns.item is not None:
+            source = manifests.item_source(row_id, row, columns, metadata)
+            if source is None or columns.modality is None:
+                yield RefusedInput(row_id, "D106", f"row {row.number} holds nothing in its column '{columns.item}'")
+            else:
+                yield InputItem(columns.modality, source)
+            return
         texts = manifests.texts_of(row, columns)
         named = manifests.cell(row, columns.path)
         if named is not None and not isinstance(named, str):
@@ -188,6 +210,7 @@ def expand_inputs(
     *,
     accepted: Collection[str] | None = None,
     stdin: BinaryIO | None = None,
+    column: str | None = None,
 ) -> Iterator[Expanded]:
     """Expand what a user named into items, lazily and in order.
 
@@ -200,6 +223,7 @@ def expand_inputs(
         modality: read every input as this modality instead of going by extensions.
         accepted: modalities that the caller can use; they settle an extension that several modalities read.
         stdin: instead of the process's standard input.
+        column: the column of tables that holds the items of `modality`; by default it is found by its name.
 
     Raises:
         VlcliError: before anything is yielded: D101 an input does not exist or a glob matches nothing, D102 a folder
@@ -209,7 +233,9 @@ def expand_inputs(
         raise VlcliError("U131", "", "no input is given", "name files, folders, globs, manifests, or - for a list")
     if modality is not None:
         modality = registry.find("modality", modality).spec.name
-    expander = Expander(registry, modality, accepted)
+    if column is not None and modality is None:
+        raise VlcliError("U132", "--column", "does not say what the column holds", "add --modality")
+    expander = Expander(registry, modality, accepted, column=column)
     plans: list[Iterator[Expanded]] = []
     for text in inputs:
         plans.append(plan(expander, text, stdin))
@@ -249,8 +275,6 @@ def absolute(text: str) -> Path:
 
 def nearest_name(path: Path) -> str:
     """A hint when the folder of a missing path holds a similar name."""
-    from vlcli.errors import did_you_mean
-
     if not path.parent.is_dir():
         return ""
     try:

@@ -10,11 +10,13 @@ import io
 import json
 import math
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from vlcli.api import Source
 from vlcli.data.files import check_file
 from vlcli.data.names import printable
 from vlcli.errors import VlcliError, did_you_mean
@@ -42,12 +44,17 @@ class ManifestRow:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which columns mean what; `None` or an empty tuple where a manifest has none."""
+    """Which columns mean what; `None` or an empty tuple where a manifest has none.
+
+    `item` is a column whose cells are items of `modality` themselves.
+    """
 
     path: str | None
     texts: tuple[str, ...]
     label: str | None
     split: str | None
+    item: str | None = None
+    modality: str | None = None
 
 
 def is_manifest(path: Path) -> bool:
@@ -163,16 +170,21 @@ def parquet_rows(path: Path) -> Iterator[ManifestRow]:
                          "write it again") from error  # fmt: skip
 
 
-def find_columns(names: Collection[str], where: str, modalities: Collection[str] = ()) -> Columns:
+def find_columns(
+    names: Collection[str], where: str, modalities: Collection[str] = (),
+    items: Mapping[str, str] = MappingProxyType({}), modality: str | None = None,
+) -> Columns:  # fmt: skip
     """Recognise the columns by name, letter case aside.
 
     Args:
         names: the column names.
         where: the manifest, for the error.
         modalities: names of modalities; a column may be called after one.
+        items: lower-case names of columns whose cells are items themselves -> their modality, preferred names first.
+        modality: the user wants this one: its own columns then come before a column of paths.
 
     Raises:
-        VlcliError: D107 when there is neither a column of paths nor one of texts.
+        VlcliError: D107 when there is no column of paths, items or texts, or items of several modalities.
     """
     by_lower = {name.strip().lower(): name for name in reversed(list(names))}
     known_paths = (*PATH_COLUMNS, *sorted(modalities))
@@ -182,13 +194,22 @@ def find_columns(names: Collection[str], where: str, modalities: Collection[str]
 
     path = first([name for name in known_paths if name != "text"])
     texts = tuple(dict.fromkeys(name for name in names if text_column(name)))
+    item = first([name for name, of in items.items() if modality in (None, of)])
+    if item is not None and (path is None or modality is not None):
+        holders = {items[name] for name in by_lower if name in items and modality in (None, items[name])}
+        if len(holders) > 1:
+            raise VlcliError("D107", where, f"has columns of {' and of '.join(sorted(holders))}",
+                             "say which with --modality")  # fmt: skip
+        return Columns(None, texts, first(LABEL_COLUMNS), first(SPLIT_COLUMNS), item, holders.pop())
     if path is None and not texts:
-        known = [*PATH_COLUMNS[:4], "image", *TEXT_COLUMNS[:3]]
+        own = [name for name, of in items.items() if modality == of]
+        known = [*PATH_COLUMNS[:4], "image", *TEXT_COLUMNS[:3], *own]
         near = [f"'{name}' {hint}" for name in by_lower if (hint := did_you_mean(name, known))]
         shown = ", ".join(list(names)[:8]) or "none"
         raise VlcliError(
             "D107", where, f"has no column of paths or texts (its columns: {shown})",
-            "; ".join(near) or "name the column of files 'path', or the column of texts 'text'",
+            "; ".join(near) or (f"name the column of {modality} '{own[0]}', or say which it is with --column" if own
+                                else "name the column of files 'path', or the column of texts 'text'"),
         )  # fmt: skip
     return Columns(path, texts, first(LABEL_COLUMNS), first(SPLIT_COLUMNS))
 
@@ -225,7 +246,7 @@ def cell(row: ManifestRow, name: str | None) -> Any:
 
 def other_columns(row: ManifestRow, columns: Columns) -> dict[str, Any]:
     """Everything but path and texts, flat and fit for JSON."""
-    taken = {columns.path, *columns.texts}
+    taken = {columns.path, columns.item, *columns.texts}
     return {name: flat(value) for name, value in row.cells if name and name not in taken and value is not None}
 
 
@@ -260,3 +281,14 @@ def split_list(stream: io.BufferedIOBase, block: int = 1 << 16) -> Iterator[str]
 def as_name(entry: bytes, verbatim: bool) -> str:
     """Bytes of a list as a file name; surrogates stand for bytes that are not UTF-8."""
     return (entry if verbatim else entry.rstrip(b"\r")).decode("utf-8", "surrogateescape")
+
+
+def item_source(row_id: str, row: ManifestRow, columns: Columns, metadata: dict[str, Any]) -> Source | None:
+    """The item that a cell is, or None when the cell is empty; bytes that are not UTF-8 stay, for its modality."""
+    value = cell(row, columns.item)
+    if value is None or not str(value).strip():
+        return None
+    texts = texts_of(row, columns)
+    if texts:
+        metadata = {**metadata, "caption": " | ".join(texts)}
+    return Source(id=row_id, value=str(value), metadata={**metadata, "column": columns.item})
