@@ -67,13 +67,16 @@ class Expander:
     accepted: Collection[str] | None = None
     readers: dict[str, Modality] = field(default_factory=dict)
     column: str | None = None
+    known_suffixes: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
 
     def modalities_of(self, path: Path) -> list[str]:
         """Names of the modalities that read this file, going by its name."""
-        suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
-        entries = self.registry.modality_of("".join(suffixes)) if len(suffixes) == 2 else []
-        entries = entries or self.registry.modality_of(path.suffix.lower())
-        names = [entry.spec.name for entry in entries]
+        suffixes = tuple(suffix.lower() for suffix in path.suffixes[-2:])
+        if suffixes not in self.known_suffixes:
+            entries = self.registry.modality_of("".join(suffixes)) if len(suffixes) == 2 else []
+            entries = entries or self.registry.modality_of(path.suffix.lower())
+            self.known_suffixes[suffixes] = [entry.spec.name for entry in entries]
+        names = self.known_suffixes[suffixes]
         if self.modality is not None:
             return [self.modality] if self.modality in names else []
         if len(names) > 1 and self.accepted is not None:
@@ -374,11 +377,11 @@ def walk(root: Path) -> Iterator[Path | RefusedInput]:
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
-            names = sorted((inner for inner in path.iterdir() if not inner.name.startswith(".")), reverse=True)
+            names = sorted((name for name in os.listdir(path) if not name.startswith(".")), reverse=True)  # noqa: PTH208
         except OSError as error:
             yield RefusedInput(printable(path), "D113", f"the folder can not be read ({error.strerror})")
             continue
-        pending += names
+        pending += [path / name for name in names]
 
 
 def with_metadata(source: Source, metadata: dict[str, Any] | None) -> Source:

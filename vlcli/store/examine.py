@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vlcli.api import Source
@@ -74,9 +74,10 @@ def metadata_with(source: Source, before: Item | None) -> dict[str, Any]:
 
 
 def examine(item: InputItem, known: Item | None, verify: bool) -> Examined:
-    """Stat and, where the stat does not settle it, hash the content; runs in a thread.
+    """Stat an input and, where that settles it, give its content hash; `hash_content` does the rest.
 
     A stat equal to the stored one stands for equal content unless `verify`; the hash is then taken from the store.
+    Inline content is hashed at once.
 
     Raises:
         VlcliError: D111-D115 when the file can not be used.
@@ -91,18 +92,29 @@ def examine(item: InputItem, known: Item | None, verify: bool) -> Examined:
     stat_is_equal = known is not None and (known.size, known.mtime_ns, known.inode) == stat
     if known is not None and stat_is_equal and not verify:
         examined.content_hash = known.content_hash
-        return examined
+    return examined
+
+
+def hash_content(examined: Examined) -> Examined:
+    """The same with the hash of the file's content; runs in a thread.
+
+    Raises:
+        VlcliError: D113 when it can not be read.
+    """
+    path = examined.item.source.path
+    assert path is not None  # inline content has its hash already
     try:
         # The stat was taken first: a file that is written meanwhile differs from it and is looked at again next time.
-        examined.content_hash = sha256_file(source.path)
+        return replace(examined, content_hash=sha256_file(path))
     except OSError as error:
-        raise VlcliError("D113", printable(source.path), f"can not be read ({error.strerror})") from error
-    return examined
+        raise VlcliError("D113", printable(path), f"can not be read ({error.strerror})") from error
 
 
 def plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata as it comes back from a store that keeps it as JSON."""
     from vlcli.store.catalog import metadata_json
 
+    if not metadata:
+        return {}
     restored: dict[str, Any] = json.loads(metadata_json(metadata))
     return restored

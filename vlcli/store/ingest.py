@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,10 +18,10 @@ from vlcli.api import Source
 from vlcli.data.batching import windows
 from vlcli.data.inputs import Expanded, InputItem, RefusedInput, SkippedInput, expand_inputs
 from vlcli.data.names import printable
-from vlcli.data.prefetch import prefetch
+from vlcli.data.prefetch import Fetched, attempt, prefetch
 from vlcli.errors import VlcliError
-from vlcli.store.examine import Examined, examine, metadata_with, plain, text_with
-from vlcli.store.types import Refusal, Row, Unchanged, VectorStore
+from vlcli.store.examine import Examined, examine, hash_content, metadata_with, plain, text_with
+from vlcli.store.types import Item, Refusal, Row, Unchanged, VectorStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from vlcli.registry import Registry
 
 WINDOW = 256
+STAT_GROUP = 32
 COMMIT_ITEMS = 256
 COMMIT_SECONDS = 2.0
 
@@ -203,10 +205,7 @@ class Ingestion:
         fresh: list[Examined] = []
         same_content: list[Examined] = []
 
-        def look(item: InputItem) -> Examined:
-            return examine(item, known.get(item.source.id), self.verify)
-
-        for fetched in prefetch(look, items, workers=self.workers, ahead=4 * self.workers):
+        for fetched in self.look_at(items, known):
             source = fetched.item.source
             if isinstance(fetched.error, VlcliError):
                 self.refuse_error(source, fetched.error)
@@ -223,6 +222,23 @@ class Ingestion:
                 self.commit_if_due()
         self.reuse(same_content, {examined.item.source.id: examined.item.source.id for examined in same_content})
         self.embed(modality, fresh)
+
+    def look_at(self, items: list[InputItem], known: Mapping[str, Item]) -> Iterator[Fetched[InputItem, Examined]]:
+        """Examine items in threads, in their order. Stats go in groups: each is cheaper than a change of threads."""
+
+        def stats(group: list[InputItem]) -> list[Fetched[InputItem, Examined]]:
+            return [attempt(lambda item: examine(item, known.get(item.source.id), self.verify), item) for item in group]
+
+        groups = [items[start : start + STAT_GROUP] for start in range(0, len(items), STAT_GROUP)]
+        looked = [one for group in prefetch(stats, groups, workers=self.workers) for one in group.value()]
+        unsettled = [one.result for one in looked if one.result is not None and not one.result.content_hash]
+        with closing(prefetch(hash_content, unsettled, workers=self.workers, ahead=4 * self.workers)) as hashed:
+            for one in looked:
+                if one.result is None or one.result.content_hash:
+                    yield one
+                else:
+                    outcome = next(hashed)
+                    yield Fetched(one.item, outcome.result, outcome.error)
 
     def reuse(self, examined: list[Examined], holders: Mapping[str, str]) -> None:
         """Store rows with vectors that the store has already; `holders`: id -> id of the item with the vector."""
