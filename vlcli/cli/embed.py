@@ -32,7 +32,8 @@ EPILOG = """Examples:
 vlcli embed ~/Pictures --space images/starter --store photos
 vlcli embed "scans/**/*.tif" captions.csv --store photos
 find . -name '*.jpg' -print0 | vlcli embed - --store photos
-vlcli embed data:images/emoji --store emoji
+vlcli embed data:images/emoji --store emoji --max-memory 2GiB
+vlcli embed ~/Pictures --store photos --engine ray --ray-workers 2
 """
 
 
@@ -42,7 +43,9 @@ def embed(
     inputs: Annotated[
         list[str], typer.Argument(help="Files, folders, globs, manifests, data:NAME, or - for a list on stdin.")
     ],
-    store: Annotated[str, typer.Option("--store", help="A path, or a bare name under VLCLI_HOME/stores.")],
+    store: Annotated[
+        str | None, typer.Option("--store", help="A path, or a bare name under VLCLI_HOME/stores.")
+    ] = None,
     space: Annotated[
         str | None, typer.Option("--space", help="Default: the store's, else the modality's starter.")
     ] = None,
@@ -54,6 +57,24 @@ def embed(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")] = "fp32",
     dim: Annotated[int | None, typer.Option("--dim", min=1, help="Keep so many numbers a vector (Matryoshka).")] = None,
+    batch_invariant: Annotated[
+        bool, typer.Option("--batch-invariant", help="The same bits whatever the batch size and order; slower.")
+    ] = False,
+    engine: Annotated[str, typer.Option("--engine", help="local (this process), or ray.")] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option("--ray-address", help="A running Ray cluster: auto or HOST:PORT; default: one here."),
+    ] = None,
+    ray_workers: Annotated[
+        int | None,
+        typer.Option("--ray-workers", min=1, help="Processes; default 2, in a cluster one per GPU or CPU."),
+    ] = None,
+    shards: Annotated[
+        Path | None, typer.Option("--shards", help="Write Parquet shards into this folder; --store then imports them.")
+    ] = None,
+    max_memory: Annotated[
+        str | None, typer.Option("--max-memory", help="Ceiling of host memory, e.g. 2GiB (default VLCLI_MAX_MEMORY).")
+    ] = None,
     backend: Annotated[str, typer.Option("--backend", help="Of a new store: sqlite or lance.")] = "sqlite",
     max_file_size: Annotated[
         str | None, typer.Option("--max-file-size", help="Refuse larger files, e.g. 500MB (default 1GB).")
@@ -64,47 +85,66 @@ def embed(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Embed files into a store; what is unchanged is skipped, an interrupted run is resumed by the same command."""
+    from vlcli.cli.embed_scale import check_engine, embed_shards, import_written, ray_engine, worker_setup
     from vlcli.data.inputs import expand_inputs
+    from vlcli.runtime.memory import memory_ceiling
     from vlcli.runtime.paths import store_path
     from vlcli.store import SpaceInfo, is_store, open_or_create_store, open_store
-    from vlcli.store.ingest import LateSpace, ingest
+    from vlcli.store.ingest import WINDOW, LateSpace, ingest
 
+    check_engine(engine, store, shards, ray_address)
     state = state_of(ctx)
     registry = state.registry
-    path = store_path(store)
-    with limits(max_file_size, max_pixels):
+    path = None if store is None else store_path(store)
+    with memory_ceiling(max_memory, "lower --batch-size or --workers"), limits(max_file_size, max_pixels):
         # Inputs first: a typing error shows at once, before a space is loaded or a store is made. Which modalities
         # settle an ambiguous extension is known only later, so the list is filled below.
         accepted: list[str] = []
         expanded: Iterator[Expanded] = expand_inputs(inputs, registry, modality, accepted=accepted)
         info = None
-        if is_store(path):
+        if path is not None and is_store(path):
             with open_store(path, registry) as existing:
                 info = existing.info
         remembered = registered_modalities(registry, info.load) if info and space is None and dim is None else None
         chosen: Space | LateSpace
+        # The workers of Ray have the devices; here the space only tells its identity.
+        own_device = "cpu" if engine == "ray" else device
         if info is not None and remembered is not None:
             place = info.load
-            chosen = LateSpace(info.name, remembered, lambda: loaded_space(place, registry, device))
+            chosen = LateSpace(info.name, remembered, lambda: loaded_space(place, registry, own_device))
         else:
             if space is None and info is None:
                 expanded, space = choose_space(expanded, registry)
             place = space or (info.load if info else "")
-            chosen = loaded_space(place, registry, device)
+            chosen = loaded_space(place, registry, own_device)
             if dim is not None:
                 chosen.check_dim(dim)
             width = dim or (info.dim if info else chosen.dim)
             info = SpaceInfo(chosen.name, chosen.identity, width, lasting_name(place))
         accepted += chosen.modalities
-        with open_or_create_store(path, info, registry, backend) as opened:
-            watcher = Watcher(state)
-            with watcher.bar() as advance:
-                report = ingest(
-                    opened, chosen, registry, expanded, modality=modality, verify=verify, prune=prune,
-                    batch_size=batch_size, workers=workers, precision=precision, advance=advance,
-                    on_skip=watcher.skip,
-                )  # fmt: skip
-    print_report(state, report, store, as_json)
+        setup = worker_setup(info, device, batch_size, workers, precision, batch_invariant, state.third_party)
+        watcher = Watcher(state)
+        with contextlib.ExitStack() as stack:
+            advance = stack.enter_context(watcher.bar())
+            start = ray_engine(stack, setup, ray_address, ray_workers)
+            if shards is not None:
+                report, written = embed_shards(
+                    shards, setup, chosen, registry, expanded, start if engine == "ray" else None, advance, watcher.skip
+                )
+            if path is not None:
+                opened = stack.enter_context(open_or_create_store(path, info, registry, backend))
+                if shards is not None:
+                    report = import_written(opened, written, report)
+                    report.pruned = opened.prune() if prune else []
+                else:
+                    report = ingest(
+                        opened, chosen, registry, expanded, modality=modality, verify=verify, prune=prune,
+                        batch_size=batch_size, workers=workers, precision=precision, batch_invariant=batch_invariant,
+                        engine=(lambda loaded, width: start().embedder()) if engine == "ray" else None,
+                        window=WINDOW if engine == "local" else WINDOW * (ray_workers or 8),
+                        advance=advance, on_skip=watcher.skip,
+                    )  # fmt: skip
+    print_report(state, report, store or str(shards), as_json)
     if report.refused:
         raise typer.Exit(ExitCode.REFUSED if report.embedded + report.unchanged else ExitCode.FAILED)
     if not report.inputs:

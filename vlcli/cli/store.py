@@ -204,6 +204,42 @@ def export_command(
         typer.echo(f"{count} items written to {file}")
 
 
+@app.command(
+    "import",
+    epilog="Examples: vlcli store import shards/ -s photos  ·  vlcli store import old.parquet -s photos",
+)
+def import_command(
+    ctx: typer.Context,
+    shards: Annotated[list[Path], typer.Argument(help="Parquet files of embed --shards or store export, or folders.")],
+    store: Annotated[str, typer.Option("--store", "-s", help="A store; made when it is not there.")],
+    backend: Annotated[str, typer.Option("--backend", help="Of a new store: sqlite or lance.")] = "sqlite",
+    as_json: AsJson = False,
+) -> None:
+    """Take shards into a store: each row is verified, what is there is left, and it can be repeated or gone on with."""
+    from vlcli.runtime.paths import store_path
+    from vlcli.store import open_or_create_store
+    from vlcli.store.shards import find_shards, import_shards, open_shards
+
+    paths, unfinished = find_shards(shards)
+    opened_shards, torn = open_shards(paths)
+    with open_or_create_store(store_path(store), opened_shards[0].info, state_of(ctx).registry, backend) as target:
+        report = import_shards(target, opened_shards, torn)
+    if as_json:
+        emit_json({"store": store, "shards": report.shards, "torn": report.torn, "unfinished": unfinished,
+                   "imported": report.imported, "unchanged": report.unchanged,
+                   "refused": [asdict(line) for line in report.refused]})  # fmt: skip
+    else:
+        typer.echo(f"{store}: {report.imported:,} imported, {report.unchanged:,} unchanged, "
+                   f"{len(report.refused):,} refused, from {report.shards:,} shards")  # fmt: skip
+    state = state_of(ctx)
+    for line in report.refused[:20]:
+        state.note(f"refused[{line.code}] {line.path}: {line.reason}")
+    for folder in unfinished:
+        state.note(f"note: the run that writes {folder} has not ended: run its command again, then import again")
+    if report.refused:
+        raise typer.Exit(ExitCode.REFUSED if report.imported + report.unchanged else ExitCode.FAILED)
+
+
 @app.command("rm", epilog="Example: vlcli store rm photos --yes")
 def rm_command(ctx: typer.Context, store: StoreName, yes: Yes = False, as_json: AsJson = False) -> None:
     """Delete a store. A folder that is no store, or holds other files, is left alone."""

@@ -50,7 +50,11 @@ def shard_batch(schema: Any, items: Sequence[Item | Row], vectors: NDArray[np.fl
 
     ids = [clean(item.id) or "" for item in items]
     columns: list[Any] = [pa.array([clean(text_column(item, name)) for item in items], pa.string()) for name in TEXTS]
-    columns += [pa.array([getattr(item, name) for item in items], pa.int64()) for name in NUMBERS if name != "checksum"]
+    columns += [
+        pa.array([getattr(item, name) for item in items], pa.type_for_alias(kind))
+        for name, kind in NUMBERS.items()
+        if name != "checksum"
+    ]
     sums = [checksum(id, as_bytes(vector)) for id, vector in zip(ids, vectors, strict=True)]
     columns.append(pa.array(sums, pa.int64()))
     flat = np.ascontiguousarray(vectors, np.float32).ravel()
