@@ -45,6 +45,9 @@ def condition(**settings: Any) -> list[dict[str, Any]]:
         (condition(than="c", lower_is_better=True), None, True, 0.25),
         (condition(value=0.25), None, True, 0.25),
         (condition(value=0.75), None, False, -0.25),
+        (condition(than="c", lower_is_better=True, margin=0.33, relative=True), None, True, 0.25 / 0.75),
+        (condition(than="c", lower_is_better=True, margin=0.34, relative=True), None, False, 0.25 / 0.75),
+        (condition(value=0.4, margin=0.25, relative=True), None, True, 0.25),
         (condition(than="b", margin=0.1), "b", True, 0.2),  # the control fails, as it should
         (condition(than="b", margin=0.1), "c", False, 0.2),  # the control holds: the condition shows nothing
     ],
@@ -58,6 +61,11 @@ def test_verdicts(conditions: list[dict[str, Any]], control: str | None, passed:
     assert outcome.passed is passed
     assert outcome.conditions[0].difference == pytest.approx(difference)
     assert (outcome.negative_control is None) is (control is None)
+
+
+def test_a_share_of_nothing_is_refused() -> None:
+    with pytest.raises(VlcliError, match="E505"):
+        judge(claim(conditions=condition(than="b", relative=True)), [0], runs(a=[0.5], b=[0.0], c=[0.6]))
 
 
 def test_all_conditions_have_to_hold() -> None:

@@ -48,7 +48,7 @@ class Verdict:
         passed: whether the means satisfy it.
         difference: mean of the paired differences (or of `value - bound`), signed so that more is better.
         ci95: t interval of that mean over the seeds.
-        margin: what the difference had to exceed.
+        margin: what the difference had to exceed; both are shares of the other arm's mean in a relative condition.
     """
 
     text: str
@@ -137,14 +137,21 @@ def verdict_of(condition: Condition, metric: str, arms: Mapping[str, Mapping[str
     """Whether a condition holds.
 
     Raises:
-        VlcliError: E502 when an arm did not report the metric.
+        VlcliError: E502 when an arm did not report the metric, E505 when there is nothing to be relative to.
     """
     name = condition.metric or metric
     values = np.asarray(metric_of(arms, condition.arm, name).values)
     if condition.than is not None:
-        differences = values - np.asarray(metric_of(arms, condition.than, name).values)
+        reference = np.asarray(metric_of(arms, condition.than, name).values)
     else:
-        differences = values - float(condition.value or 0.0)
+        reference = np.full_like(values, float(condition.value or 0.0))
+    differences = values - reference
+    if condition.relative:
+        scale = abs(float(reference.mean()))
+        if not scale:
+            what = f"the condition '{condition.text}' is relative to a mean of 0"
+            raise VlcliError("E505", "claim", what, "state its margin in the metric's unit")
+        differences = differences / scale
     if condition.lower_is_better:
         differences = -differences
     mean = float(differences.mean())

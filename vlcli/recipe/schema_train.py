@@ -183,6 +183,7 @@ class Condition(Section):
         text: the condition as the paper's reader would say it.
         metric: when another than the claim's.
         lower_is_better: for distances, ranks and losses.
+        relative: margin and difference are shares of the other arm's mean (or of `value`): 0.05 is 5 %.
     """
 
     text: Name
@@ -192,6 +193,7 @@ class Condition(Section):
     margin: float = 0.0
     metric: Name | None = None
     lower_is_better: bool = False
+    relative: bool = False
 
 
 class NegativeControl(Section):

@@ -191,7 +191,7 @@ class Method(nn.Module):
         return evaluate("test", "test", None)
 
     def validate(self) -> dict[str, float]:
-        """Metrics for the curve of a method that gives no space; those of a space are computed for it."""
+        """Metrics for the curve; without any, a method that gives a space is measured by retrieval on validation data."""
         return {}
 
     def result_space(self) -> Space | None:

@@ -267,10 +267,11 @@ def loop_settings(recipe: Recipe, steps: int, recipe_hash: str, quiet: bool) -> 
 
 
 def validation_metrics(method: Method, registry: Registry, data: TrainingData) -> dict[str, float]:
-    """Retrieval on the validation split, for the curve, or what a method without a space measures itself."""
+    """For the curve: what the method measures itself, or else retrieval with its space on the validation split."""
+    own = method.validate()
     space = method.result_space()
-    if space is None:
-        return method.validate()
+    if own or space is None:
+        return own
     examples = data.examples("validation")
     return retrieval(space, examples, registry, "validation") if examples else {}
 
