@@ -17,8 +17,12 @@ class ChemicalsOptions(Options):
     """Options of `molecules/chemicals`."""
 
     part: Annotated[Literal["all", "small"], Field(description="All tables, or those beside the large one.")] = "all"
-    captions: Annotated[Literal["names", "iupac"], Field(description="All names, or the IUPAC name alone.")] = "names"
+    captions: Annotated[
+        Literal["all", "names", "iupac", "descriptions"],
+        Field(description="Names, the IUPAC name alone, descriptions computed by RDKit, or names and descriptions."),
+    ] = "names"
     names: Names = 8
+    descriptions: Annotated[int, Field(ge=1, le=5, description="At most so many descriptions a substance.")] = 3
     split: Split = None
 
 

@@ -7,12 +7,15 @@ name, synonyms. They are read as files; the package is not imported and nothing 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from vlcli.api import Source
 from vlcli.data.dataset import Example
 from vlcli.data.inputs import RefusedInput
 from vlcli_molecules.data.cache import Records, cached_table
+from vlcli_molecules.data.descriptions import VERSION as WORDING
+from vlcli_molecules.data.descriptions import describe
 from vlcli_molecules.data.names import distinct_names
 from vlcli_molecules.data.packages import package_file
 from vlcli_molecules.data.scaffold import split_groups
@@ -26,7 +29,7 @@ OTHERS = ("chemical identifiers pubchem small.tsv", "chemical identifiers exampl
 VERSION = "1"
 MAX_NAMES = 12
 Part = Literal["all", "small"]
-Captions = Literal["names", "iupac"]
+Captions = Literal["all", "names", "iupac", "descriptions"]
 
 
 class ChemicalsDataset:
@@ -38,8 +41,10 @@ class ChemicalsDataset:
 
     Args:
         part: `all`, or `small`: the tables beside the large one (about 5,000 substances).
-        captions: `names`, or `iupac` for the IUPAC name alone.
+        captions: `names`; `iupac`, the IUPAC name alone; `descriptions`, computed from the structure and the names;
+            or `all`, names and descriptions.
         names: at most so many names a substance.
+        descriptions: at most so many descriptions a substance.
         split: only this one; all of them when None.
 
     Raises:
@@ -47,25 +52,32 @@ class ChemicalsDataset:
     """
 
     def __init__(
-        self, part: Part = "all", captions: Captions = "names", names: int = 8, split: str | None = None
-    ) -> None:
+        self, part: Part = "all", captions: Captions = "names", names: int = 8, descriptions: int = 3,
+        split: str | None = None,
+    ) -> None:  # fmt: skip
         records = chemical_records(part)
         self.refused = [RefusedInput(f"chemicals {row['id']}", "D652", row["refused"]) for row in records
                         if row["refused"] and not row["repeated"]]  # fmt: skip
         self.repeated = sum(row["repeated"] for row in records)
         self.records = [row for row in records if row["split"] and split in (None, row["split"])]
-        self.limit = 1 if captions == "iupac" else names
+        self.captions = captions
+        self.names = 1 if captions == "iupac" else names
+        self.descriptions = descriptions
+        self.described: dict[str, list[str]] = {}
+        if captions in ("all", "descriptions"):
+            self.described = {row["id"]: row["descriptions"] for row in description_records(part)}
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, index: int, /) -> Example:
         row = self.records[index]
-        names = tuple(row["names"][: self.limit])
+        captions = row["names"][: self.names] if self.captions != "descriptions" else []
+        captions += self.described.get(row["id"], [])[: self.descriptions]
         metadata = {"name": row["names"][min(1, len(row["names"]) - 1)] if row["names"] else row["formula"],
                     "iupac": row["iupac"], "cas": row["id"], "formula": row["formula"]}  # fmt: skip
         source = Source(id=f"chemicals {row['id']}", value=row["smiles"])
-        return Example(row["id"], {"molecules": source}, names, None, row["split"], metadata)
+        return Example(row["id"], {"molecules": source}, tuple(dict.fromkeys(captions)), None, row["split"], metadata)
 
 
 def chemical_records(part: Part) -> Records:
@@ -73,8 +85,7 @@ def chemical_records(part: Part) -> Records:
 
     `split` is empty for rows that are refused or repeated.
     """
-    files = [package_file("chemicals", f"{FOLDER}/{name}", DISTRIBUTION)
-             for name in ((LARGE, *OTHERS) if part == "all" else OTHERS)]  # fmt: skip
+    files = part_files(part)
 
     def make() -> Records:
         rows = []
@@ -84,6 +95,28 @@ def chemical_records(part: Part) -> Records:
         return derive(rows)
 
     return cached_table(f"chemicals-{part}", files, VERSION, make)
+
+
+def description_records(part: Part) -> Records:
+    """Of every usable substance: id and descriptions."""
+    files = part_files(part)
+
+    def make() -> Records:
+        from rdkit import Chem, rdBase
+
+        with rdBase.BlockLogs():
+            return [
+                {"id": row["id"], "descriptions": list(describe(Chem.MolFromSmiles(row["smiles"]), row["names"], 5))}
+                for row in chemical_records(part) if row["split"]
+            ]  # fmt: skip
+
+    return cached_table(f"chemicals-{part}-descriptions", files, f"{VERSION}.{WORDING}", make)
+
+
+def part_files(part: Part) -> list[Path]:
+    """The package's tables."""
+    return [package_file("chemicals", f"{FOLDER}/{name}", DISTRIBUTION)
+            for name in ((LARGE, *OTHERS) if part == "all" else OTHERS)]  # fmt: skip
 
 
 def derive(rows: Sequence[Sequence[str]]) -> Records:

@@ -43,8 +43,8 @@ class Row:
 class TableDataset:
     """`molecules/table`. Example ids are `FILE#ROW`, rows counted as a spreadsheet does; values are canonical SMILES.
 
-    The other columns are metadata, without empty cells. Columns named `caption`, `text`, `description` … are captions. Rows that can not be
-    used are listed in `refused`, each with its reason.
+    The other columns are metadata, without empty cells. Columns named `caption`, `text`, `description` … are captions.
+    Rows that can not be used are listed in `refused`, each with its reason.
 
     Args:
         path: a CSV, TSV, JSONL or Parquet file (`.gz` too), or a file of the molecules modality (`.smi`, `.sdf` …).
@@ -133,12 +133,13 @@ class TableDataset:
             reason = str(error)
         from vlcli_molecules.modality import MoleculesModality
 
-        if (source is None and value.strip().startswith(("[", "InChI="))) or source is not None:
+        if source is not None or value.strip().startswith(("[", "InChI=")):
             try:
                 loaded = MoleculesModality().load(source or Source(id=row_id, value=value.strip()))
                 return read_structure(loaded.smiles)
-            except (VlcliError, UnreadableStructure) as error:
-                reason = error.message if isinstance(error, VlcliError) else str(error)
+            except VlcliError as error:
+                # Of a cell that may be SMILES, RDKit's reason tells more.
+                reason = error.message if source is not None or value.strip().startswith("InChI=") else reason
         self.refused.append(RefusedInput(row_id, "D652", reason))
         return None
 
