@@ -19,6 +19,7 @@ VARIABLES = {
     "VLCLI_STRICT_PLUGINS": "stop when a plugin is broken",
     "VLCLI_PLUGIN_TIMEOUT": "seconds that a plugin may take to load",
     "VLCLI_MAX_FILE_SIZE": "largest file that is read",
+    "VLCLI_MAX_MEMORY": "ceiling of a command's host memory",
     "VLCLI_MAX_PIXELS": "largest picture that is decoded",
     "HF_HUB_OFFLINE": "ask no model hub",
     "TRANSFORMERS_OFFLINE": "ask no model hub",

@@ -37,10 +37,14 @@ def run(
     out: Annotated[Path | None, typer.Option("--out", help="The run's folder; default: runs/<recipe>-<time>.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = None,
     resume: Annotated[Path | None, typer.Option("--resume", metavar="RUN", help="Go on with this run.")] = None,
+    max_memory: Annotated[
+        str | None, typer.Option("--max-memory", help="Ceiling of host memory, e.g. 4GiB (default VLCLI_MAX_MEMORY).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout at the end.")] = False,
 ) -> None:
     """Run a recipe: training first, if it trains, then its steps in their order."""
     from vlcli.recipe import load_recipe
+    from vlcli.runtime.memory import memory_ceiling
 
     state = state_of(ctx)
     if recipe is None and resume is None:
@@ -57,10 +61,11 @@ def run(
     if dry_run:
         show_plan(resolved, folder, as_json)
         return
-    if process_index():
-        follow(resolved, folder, state)
-        return
-    result = execute(resolved, folder, out, state)
+    with memory_ceiling(max_memory, "lower train.micro_batch, or batch_size of a step"):
+        if process_index():
+            follow(resolved, folder, state)
+            return
+        result = execute(resolved, folder, out, state)
     if as_json:
         emit_json(result)
     else:

@@ -1,7 +1,7 @@
 """A ceiling on the host memory of a command: a limit of the operating system, sizes planned from it, and clear words.
 
-What is limited is *private* memory: the heap, torch's tensors, stacks. Files that are mapped into memory (weights, the
-store's vector cache, libraries) do not count, since the system drops their pages whenever it needs room.
+What is limited is *private* memory: the heap, torch's tensors, stacks. Files that are mapped for reading (the store's
+vector cache, libraries) do not count, since the system drops their pages whenever it needs room.
 
 Why `RLIMIT_DATA` and neither `RLIMIT_AS` nor a watch on the resident size alone: torch reserves gigabytes of addresses
 that it never touches, so `RLIMIT_AS` would have to be set far above what is used; and a watcher sees an allocation
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import gc
 import os
 import signal
@@ -35,6 +36,8 @@ LEAST_ROOM = 64 * 2**20
 MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "cannot allocate memory",
                 "std::bad_alloc", "could not create a memory", "could not execute a primitive",
                 "can't start new thread")  # fmt: skip
+# Errors about memory that name the number to lower already.
+NAMES_A_NUMBER = ("X201", "X206")
 PRIMITIVE = "could not create a primitive"
 STATUS = Path("/proc/self/status")
 
@@ -43,6 +46,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """True when an error means that a device or the host ran out of memory."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     if not isinstance(error, RuntimeError):
         return False
     text = str(error).lower()
@@ -158,8 +163,9 @@ def memory_ceiling(text: str | None, advice: str) -> Iterator[None]:
                 raise ceiling_error(ceiling, f"at least {least} are needed before any model is loaded", advice)
             with data_limit(ceiling):
                 yield
-        except (MemoryError, RuntimeError, OSError) as error:
-            if not is_out_of_memory(error) and "annot allocate memory" not in str(error):
+        except Exception as error:
+            named = isinstance(error, VlcliError) and error.code in NAMES_A_NUMBER
+            if named or not any(is_out_of_memory(cause) for cause in causes(error)):
                 raise
             raise ceiling_error(ceiling, f"with {show_bytes(memory_in_use())} in use, more was asked for",
                                 advice) from error  # fmt: skip
@@ -168,6 +174,14 @@ def memory_ceiling(text: str | None, advice: str) -> Iterator[None]:
             os.environ.pop(MAX_MEMORY_VARIABLE, None)
         else:
             os.environ[MAX_MEMORY_VARIABLE] = before
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it came from: want of memory may come wrapped as a checkpoint that can not be read."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__ or found.__context__
 
 
 @contextlib.contextmanager

@@ -17,7 +17,6 @@ from vlcli.scale.cluster import Pool
 from vlcli.scale.worker import Worker, WorkerSetup, Written
 from vlcli.store.ingest import IngestReport, SeenIds
 from vlcli.store.shards import open_shard, write_manifest
-from vlcli.store.types import Refusal
 
 SHARD_ITEMS = 2048
 
@@ -160,4 +159,4 @@ def finished(path: Path) -> Written | None:
         shard = open_shard(path)
     except VlcliError:
         return None
-    return Written(shard.rows, 0, [Refusal(line.path, line.code, line.reason) for line in shard.refused])
+    return Written(shard.rows, 0, shard.refused)

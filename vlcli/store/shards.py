@@ -181,14 +181,16 @@ def read_rows(shard: Shard) -> Iterator[tuple[list[Row], list[Refusal]]]:
 
     try:
         with pq.ParquetFile(shard.path) as file:
+            first = 0
             for batch in file.iter_batches(READ_ROWS):
-                yield verified_rows(shard, batch)
+                yield verified_rows(shard, batch, first)
+                first += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise torn(shard.path, error) from error
 
 
-def verified_rows(shard: Shard, batch: Any) -> tuple[list[Row], list[Refusal]]:
-    """The sound rows of a record batch, and the damaged ones."""
+def verified_rows(shard: Shard, batch: Any, first: int) -> tuple[list[Row], list[Refusal]]:
+    """The sound rows of a record batch, and the damaged ones; `first` is the number of its first row in the file."""
     columns = {name: batch.column(name).to_pylist() for name in (*TEXTS, *NUMBERS)}
     # A list may be null, or shorter, in a damaged file: taken one by one, so that rows can not slip.
     vectors = [np.asarray(vector or [], dtype=np.float32) for vector in batch.column("vector").to_pylist()]
@@ -196,15 +198,15 @@ def verified_rows(shard: Shard, batch: Any) -> tuple[list[Row], list[Refusal]]:
     bad: list[Refusal] = []
     for n, vector in enumerate(vectors):
         one = {name: values[n] for name, values in columns.items()}
-        name = str(one["path"] or one["id"] or f"{shard.path}#{n}")
         try:
             metadata = json.loads(one["metadata"] or "{}")
             sound = vector.shape == (shard.info.dim,) and checksum(one["id"], as_bytes(vector)) == one["checksum"]
         except (TypeError, AttributeError, ValueError):
             sound, metadata = False, {}
         if not sound or not one["modality"] or not one["content_hash"]:
-            bad.append(Refusal(name, "S122", f"its row in {shard.path} is damaged: the checksum does not match — "
-                               "write the shard again"))  # fmt: skip
+            # Named by its place and not by its item: what the store holds of that is none the worse.
+            what = f"the row of {one['id']} is damaged: its checksum does not match — write the shard again"
+            bad.append(Refusal(f"{shard.path}#{n + first}", "S122", what))
             continue
         rows.append(Row(one["id"], one["path"], one["modality"], one["content_hash"], one["size"], one["mtime_ns"],
                         one["inode"], one["text"], metadata, vector))  # fmt: skip

@@ -18,9 +18,9 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 
-from vlcli.align.batches import is_out_of_memory
 from vlcli.align.gradcache import gradcache_backward
 from vlcli.errors import VlcliError
+from vlcli.runtime.memory import check_ceiling, is_out_of_memory, release_free_memory
 from vlcli.runtime.progress import track
 from vlcli.train.batches import Batch
 from vlcli.train.checkpoint import (
@@ -177,6 +177,7 @@ class Trainer:
         training_mode(self.method)
         batches = loader.stream(self.step, length)
         for batch in track(batches, label=stage.name, total=length - self.step, quiet=self.settings.quiet):
+            check_ceiling("lower train.micro_batch")
             state = StepState(
                 stage, self.stage_index, self.step, length, self.global_step, loader.steps_per_epoch, self.generator
             )
@@ -265,6 +266,7 @@ class Trainer:
             self.method.zero_grad(set_to_none=True)
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+            release_free_memory()
             restore_random_state(before[0])
             self.generator.set_state(before[1])
 
