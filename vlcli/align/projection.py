@@ -170,7 +170,7 @@ def build_head(spec: Mapping[str, Any], in_dim: int) -> Head:
     """
     options = dict(spec)
     kind = options.pop("kind", "linear" if "dim" in options else "identity")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         hint = did_you_mean(str(kind), list(KINDS)) or f"known: {', '.join(KINDS)}"
         raise VlcliError("W130", "head", f"'{kind}' is not a kind of head", hint)
     for key, value in options.items():

@@ -41,6 +41,14 @@ def number_or_auto(value: Any) -> int | str:
     raise PydanticCustomError("expected", 'expected a whole number of at least 1, or "auto"')
 
 
+def place_inside(value: Any) -> str:
+    """A file's name inside the run's folder; "" where none is wanted."""
+    parts = value.replace("\\", "/").split("/") if isinstance(value, str) else [""]
+    if not isinstance(value, str) or (value and (parts[0] in ("", "~") or ".." in parts or ":" in parts[0])):
+        raise PydanticCustomError("expected", "expected the name of a file inside the run's folder, such as page.html")
+    return value
+
+
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(array_to_tuple)]
 SomeNames = Annotated[tuple[Name, ...], BeforeValidator(array_to_tuple), Field(min_length=1)]
@@ -49,3 +57,4 @@ Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 PositiveOrAuto = Annotated[int | str, PlainValidator(number_or_auto)]
+Place = Annotated[str, PlainValidator(place_inside)]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from vlcli.recipe.fields import Component, Name, Names, Positive, Section, SomeNames, Table, array_to_tuple
+from vlcli.recipe.fields import Component, Name, Names, Place, Positive, Section, SomeNames, Table, array_to_tuple
 from vlcli.recipe.schema_train import Claim, Data, Optim, Schedule, Stage, Tower, Train
 
 SCHEMA_VERSION = 1
@@ -48,8 +48,10 @@ class SearchStep(Step):
     Attributes:
         queries: texts.
         files: files to search by example.
+        items: inline values to search by example, such as SMILES strings.
         top: answers to each query.
         where: SQL over the items' columns.
+        filters: filters of plugins that items must pass, as `NAME=VALUE`.
         page: an HTML page with the answers as a grid, inside the run folder; "" for none.
     """
 
@@ -57,11 +59,13 @@ class SearchStep(Step):
     store: Name
     queries: Names = ()
     files: Names = ()
+    items: Names = ()
+    filters: Names = ()
     top: Annotated[int, Field(ge=1, le=1000)] = 12
     where: Name | None = None
     modality: Name | None = None
     space: Name | None = None
-    page: str = "search.html"
+    page: Place = "search.html"
     title: Name | None = None
 
 
@@ -84,7 +88,7 @@ class ClassifyStep(Step):
     modality: Name | None = None
     top: Positive = 3
     batch_size: Positive = 32
-    page: str = "classify.html"
+    page: Place = "classify.html"
 
 
 class EvalStep(Step):
@@ -117,7 +121,7 @@ class EvalStep(Step):
     bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 2000
     dim: Positive | None = None
     batch_size: Positive = 32
-    page: str = "eval.html"
+    page: Place = "eval.html"
 
 
 class PreviewStep(Step):
@@ -127,7 +131,7 @@ class PreviewStep(Step):
     data: Name
     options: Table = Field(default_factory=dict)
     count: Annotated[int, Field(ge=1, le=1000)] = 48
-    output: Name = "preview.png"
+    output: Annotated[Place, Field(min_length=1)] = "preview.png"
 
 
 class ReportStep(Step):

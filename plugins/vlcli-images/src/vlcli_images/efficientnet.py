@@ -208,6 +208,18 @@ def _cache_is_good(cache_file: Path) -> bool:
     return len(words) == 2 and words[1] == WEIGHTS_SHA256 and words[0] == sha256_file(cache_file)
 
 
+def _fill(model: EfficientNetLite0, file: Path) -> bool:
+    """Load weights from a safetensors file; False when it is none, or holds other tensors than the network has."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        missing, unexpected = model.load_state_dict(load_file(file), strict=False)
+    except (SafetensorError, RuntimeError):
+        return False
+    return not unexpected and all(name.endswith("num_batches_tracked") for name in missing)
+
+
 def load_efficientnet_lite0(cache_dir: Path, *, fold: bool = True) -> EfficientNetLite0:
     """The pretrained network in evaluation mode, batch norms folded unless ``fold`` is false.
 
@@ -215,16 +227,13 @@ def load_efficientnet_lite0(cache_dir: Path, *, fold: bool = True) -> EfficientN
     a damaged or foreign cached file is made again. Raises ``WeightsError`` (both digests named) for a wrong published
     file.
     """
-    from safetensors.torch import load_file
-
     cache_file = Path(cache_dir) / CACHE_FILE
-    if not _cache_is_good(cache_file):
-        _convert(cache_file)
     model = EfficientNetLite0()
-    missing, unexpected = model.load_state_dict(load_file(cache_file), strict=False)
-    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-    if missing or unexpected:
-        raise WeightsError(f"the weights do not fit EfficientNet-Lite0: missing {missing}, unexpected {unexpected}")
+    # Whoever can write the cached file can write the digest beside it: what does not fit the network is made again too.
+    if not (_cache_is_good(cache_file) and _fill(model, cache_file)):
+        _convert(cache_file)
+        if not _fill(model, cache_file):
+            raise WeightsError(f"the weights of {WEIGHTS_DISTRIBUTION} do not fit EfficientNet-Lite0")
     model.requires_grad_(False)
     model.eval()
     return fold_batch_norm(model) if fold else model
