@@ -20,6 +20,7 @@ from vlcli.errors import VlcliError
 from vlcli.store import create_store, open_store
 from vlcli.store.cache import CACHE
 from vlcli.store.lock import is_locked
+from vlcli.store.rows import read_verified
 from vlcli.store.sqlite import SqliteStore
 from vlcli.store.witness import WITNESS, read_witness
 
@@ -154,8 +155,12 @@ def test_a_cache_of_an_older_state_gives_what_did_not_change(
             store.add([make_row(3, vectors[0]), make_row(50 + step, vectors[1])])
         store.remove([make_row(9, vectors[0]).id])
     read: list[int] = []
-    whole = SqliteStore._read
-    monkeypatch.setattr(SqliteStore, "_read", lambda store, numbers: [read.extend(numbers), whole(store, numbers)][1])
+
+    def noted(store: SqliteStore, numbers: list[int]) -> np.ndarray:
+        read.extend(numbers)
+        return read_verified(store, numbers)
+
+    monkeypatch.setattr("vlcli.store.sqlite.read_verified", noted)
     found = answers(folder)
     assert found == answers(folder, use_cache=False) and len(set(read)) == 4
     assert ((folder / CACHE).read_bytes() != before) is rewritten

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 from vlcli.errors import VlcliError
 from vlcli.runtime.leftovers import clear_leftovers
 from vlcli.store import fulltext, maintenance
+from vlcli.store.ann import ANN, AnnReader, check_index
+from vlcli.store.cache import Version
 from vlcli.store.catalog import Catalog, State
 from vlcli.store.errors import sqlite_errors
 from vlcli.store.export import export_store
 from vlcli.store.lock import WriterLock, is_locked, now
+from vlcli.store.rows import verified
 from vlcli.store.runs import read_ledger, read_runs
 from vlcli.store.schema import DATABASE, SCHEMA_VERSION, check_version, connect, migrate
-from vlcli.store.search import as_hit, search_exact, table_blocks, verified
+from vlcli.store.search import SEARCH_SETTING, as_hit, search_vectors, table_blocks
 from vlcli.store.topk import Block
 from vlcli.store.types import (
     Hit,
@@ -35,6 +38,7 @@ from vlcli.store.types import (
     Row,
     RunInfo,
     RunStatus,
+    Searched,
     SpaceInfo,
     Unchanged,
 )  # fmt: skip
@@ -69,6 +73,8 @@ class BaseStore:
         self._run: int | None = None
         self._implicit_run = False
         self._resources = contextlib.ExitStack()
+        self.searched = Searched("exact")
+        self.ann = AnnReader()
         if not (self.path / DATABASE).is_file():
             raise VlcliError("S101", str(self.path), "there is no store here", NO_STORE_HELP)
         try:
@@ -376,29 +382,65 @@ class BaseStore:
         return as_matrix([raw[numbers[id]] for id in ids], self.info.dim)
 
     def search(
-        self, vectors: NDArray[np.float32], top: int, where: str | None = None, modality: str | None = None
-    ) -> list[list[Hit]]:
-        """The exact nearest items to each query, best first; equal scores in the order of arrival.
+        self, vectors: NDArray[np.float32], top: int, where: str | None = None, modality: str | None = None,
+        ids: Collection[str] | None = None, approximate: bool | None = False,
+    ) -> list[list[Hit]]:  # fmt: skip
+        """The nearest items to each query, best first; equal scores in the order of arrival.
 
         Args:
             vectors: `[Q, D]`; they are brought to unit norm, so a score is a cosine.
             top: at most this many for each query.
             where: filter over item columns, applied before ranking.
             modality: only items of this modality.
+            ids: only these items; unknown ids are left out.
+            approximate: use the approximate index (see `vlcli.store.ann`), which may miss a neighbour; None does what
+                the store was told to (`vlcli store index --default`). Where there is none that fits the search is
+                exact. `searched` tells afterwards what was done, and why.
 
         Raises:
-            VlcliError: M502, S112 (queries), U301–U303 (filter), S111 (a vector that would be an answer is damaged).
+            VlcliError: M502, S112 (queries), U301–U303 (filter), S111 (a vector that would be an answer is damaged),
+                P203 when the approximate index is asked for and its library is not installed.
         """
-        return search_exact(self, vectors, top, where, modality)
+        return search_vectors(self, vectors, top, where, modality, ids, approximate)
+
+    def version_of(self, state: State) -> Version:
+        """What derived files of this state are bound to."""
+        return Version(self.uuid, state.vector_commit, state.content, self.catalog.count(), self.info.dim)
+
+    def build_index(self) -> int:
+        """Build the approximate index; gives how many rows it has.
+
+        Raises:
+            VlcliError: P203 when its library is not installed, S111 when a vector is damaged.
+        """
+        from vlcli.store.ann import build_index
+
+        with self.reading() as state:
+            return build_index(self, self.version_of(state), table_blocks(self, verify=True))
+
+    def drop_index(self) -> bool:
+        """Remove the approximate index; gives whether there was one."""
+        there = (self.path / ANN).exists()
+        (self.path / ANN).unlink(missing_ok=True)
+        return there
+
+    def set_default_search(self, kind: str) -> None:
+        """What `search` does when it is not told: `exact` or `ann`. One durable commit."""
+        self._need_writer()
+        with self.catalog.commit(self.table.version):
+            self.catalog.set(SEARCH_SETTING, "" if kind == "exact" else kind)
 
     def blocks(self, state: State, fresh: bool) -> Iterable[Block]:
         """All vectors in blocks; a back end with a cache overrides this. `fresh`: do not believe a cache."""
         return table_blocks(self, verify=False)
 
-    def fulltext(self, query: str, top: int, where: str | None = None, modality: str | None = None) -> list[Hit]:
+    def fulltext(
+        self, query: str, top: int, where: str | None = None, modality: str | None = None,
+        ids: Collection[str] | None = None,
+    ) -> list[Hit]:  # fmt: skip
         """Items whose text or path holds all the words of `query`, best first (BM25). A word may end in `*`."""
         with self.catalog.snapshot():
-            found = fulltext.search(self.catalog, query, top, where, modality)
+            found = fulltext.search(self.catalog, query, top, where, modality, ids)
             stored = self.catalog.stored([n for n, _ in found])
         return [as_hit(rank, score, stored[n].item) for rank, (n, score) in enumerate(found, 1)]
 
@@ -407,7 +449,7 @@ class BaseStore:
     def check(self) -> list[Problem]:
         """Everything that is wrong with the store; empty when it is sound. It changes nothing."""
         with self.reading():
-            return [*maintenance.check(self), *self._check_cache()]
+            return [*maintenance.check(self), *self._check_cache(), *check_index(self.path)]
 
     def _check_cache(self) -> list[Problem]:
         return []
@@ -417,6 +459,8 @@ class BaseStore:
         self._need_writer()
         done = maintenance.repair(self)
         self._drop_cache()
+        if check_index(self.path):
+            self.drop_index()
         return done
 
     def _drop_cache(self) -> None:

@@ -21,7 +21,7 @@ import math
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,10 @@ class Catalog:
         """A value of `settings`, empty when it is not there."""
         row = self.connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
         return str(row[0]) if row else ""
+
+    def set(self, key: str, value: str) -> None:
+        """Change a value of `settings`; inside `commit`."""
+        self.connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, value))
 
     def space(self) -> SpaceInfo:
         """The space that the store is pinned to.
@@ -352,13 +356,19 @@ class Catalog:
         table = np.fromiter(rows, dtype=[("n", np.int64), ("checksum", np.int64)])
         return np.ascontiguousarray(table["n"]), np.ascontiguousarray(table["checksum"])
 
-    def filter(self, where: str | None, modality: str | None) -> NDArray[np.int64] | None:
+    def filter(
+        self, where: str | None, modality: str | None, ids: Collection[str] | None = None
+    ) -> NDArray[np.int64] | None:
         """Rising numbers of the items that pass, or None when nothing is asked."""
         keys = self.metadata_keys() if where is not None else []
         compiled = compile_filter(where, modality, keys)
-        if compiled is None:
-            return None
-        return np.array(run_filter(self.connection, compiled, keys), dtype=np.int64)
+        found = None
+        if compiled is not None:
+            found = np.array(run_filter(self.connection, compiled, keys), dtype=np.int64)
+        if ids is None:
+            return found
+        named = np.array(sorted(self.numbers_of(list(ids)).values()), dtype=np.int64)
+        return named if found is None else np.intersect1d(found, named, assume_unique=True)
 
     def metadata_keys(self) -> list[str]:
         """The metadata keys that occur."""

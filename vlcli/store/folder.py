@@ -17,6 +17,7 @@ from vlcli.registry import import_target
 from vlcli.runtime.files import make_folder
 from vlcli.runtime.leftovers import is_temporary
 from vlcli.runtime.paths import home, store_path
+from vlcli.store.ann import ANN
 from vlcli.store.base import NO_STORE_HELP, BaseStore
 from vlcli.store.cache import CACHE
 from vlcli.store.catalog import Catalog
@@ -34,7 +35,8 @@ BUILTIN_BACKENDS = {"sqlite": "vlcli.store.sqlite:SqliteStore", "lance": "vlcli.
 
 LANCE_FOLDER = "vectors.lancedb"
 OWN_FILES = frozenset({
-    DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal", CACHE, LOCK, OWNER, WITNESS, LANCE_FOLDER,
+    DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal", CACHE, ANN, LOCK, OWNER, WITNESS,
+    LANCE_FOLDER,
 })  # fmt: skip
 
 

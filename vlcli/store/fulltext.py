@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from vlcli.errors import VlcliError
 from vlcli.store.catalog import Catalog
 
 
-def search(catalog: Catalog, query: str, top: int, where: str | None, modality: str | None) -> list[tuple[int, float]]:
+def search(
+    catalog: Catalog, query: str, top: int, where: str | None, modality: str | None,
+    ids: Collection[str] | None = None,
+) -> list[tuple[int, float]]:  # fmt: skip
     """Numbers and scores (-BM25) of the items that hold all words, best first.
 
     Raises:
@@ -17,7 +21,7 @@ def search(catalog: Catalog, query: str, top: int, where: str | None, modality: 
     if top < 1:
         raise VlcliError("U304", "--top", f"{top} is not a positive number")
     match = match_expression(query)
-    allowed = catalog.filter(where, modality)
+    allowed = catalog.filter(where, modality, ids)
     rows = catalog.connection.execute(
         "SELECT rowid, -bm25(fulltext) FROM fulltext WHERE fulltext MATCH ? AND rowid NOT IN (SELECT n FROM stale) "
         "ORDER BY bm25(fulltext), rowid" + (" LIMIT ?" if allowed is None else ""),

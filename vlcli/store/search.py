@@ -1,35 +1,46 @@
-"""Exact search over a store, each answer verified against the vectors' checksums."""
+"""Search over a store, exact or approximate, each answer verified against the vectors' checksums."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlcli.errors import VlcliError
-from vlcli.store.catalog import StoredItem
+from vlcli.store.catalog import State, StoredItem
+from vlcli.store.rows import damaged, verified
 from vlcli.store.topk import Block, exact_scores, top_rows
-from vlcli.store.types import Hit, Item
+from vlcli.store.types import Hit, Item, Searched
 from vlcli.store.vectors import as_matrix, check_queries, checksum
 
 if TYPE_CHECKING:
     from vlcli.store.base import BaseStore
 
 
-def search_exact(
-    store: BaseStore, vectors: NDArray[np.float32], top: int, where: str | None, modality: str | None
-) -> list[list[Hit]]:
+SEARCH_SETTING = "search"
+"""The setting that says how to search when nothing is asked for: `ann`, or empty."""
+
+
+def search_vectors(
+    store: BaseStore, vectors: NDArray[np.float32], top: int, where: str | None, modality: str | None,
+    ids: Collection[str] | None = None, approximate: bool | None = False,
+) -> list[list[Hit]]:  # fmt: skip
     """See `BaseStore.search`."""
     if top < 1:
         raise VlcliError("U304", "--top", f"{top} is not a positive number")
     queries = check_queries(vectors, store.info.dim, store.path)
     with store.reading() as state:
-        allowed = store.catalog.filter(where, modality)
+        store.searched = Searched("exact")
+        allowed = store.catalog.filter(where, modality, ids)
         excluded = store.catalog.stale_numbers()
         if not len(queries) or (allowed is not None and not len(allowed)):
             return [[] for _ in queries]
+        if approximate if approximate is not None else store.catalog.setting(SEARCH_SETTING) == "ann":
+            near = search_near(store, state, queries, top, allowed, excluded, asked=approximate is not None)
+            if near is not None:
+                return near
         for attempt in range(2):
             found = top_rows(store.blocks(state, attempt > 0), queries, top, allowed, excluded)
             stored = store.catalog.stored(sorted({int(n) for rows, _ in found for n in rows}))
@@ -38,7 +49,54 @@ def search_exact(
         else:
             raise VlcliError("S111", str(store.path), "its vectors differ each time they are read",
                              "run `vlcli store check`")  # fmt: skip
-    # A stored vector's norm may exceed 1 by a rounding error; a cosine may not.
+    return as_hits(found, stored)
+
+
+def search_near(
+    store: BaseStore,
+    state: State,
+    queries: NDArray[np.float32],
+    top: int,
+    allowed: NDArray[np.int64] | None,
+    excluded: NDArray[np.int64],
+    asked: bool,
+) -> list[list[Hit]] | None:
+    """The answers of the approximate index, or None with `store.searched` telling why the search must be exact.
+
+    Args:
+        asked: whether the caller asked for it; a library that is not installed is then an error, not a note.
+    """
+    from vlcli.store.ann import LARGEST_TOP, IndexUnusable, search_index
+
+    try:
+        if allowed is not None:
+            raise IndexUnusable("a filter is always searched exactly", remedy=False)
+        if top > LARGEST_TOP:
+            raise IndexUnusable(f"more than {LARGEST_TOP} results are searched exactly", remedy=False)
+        found = search_index(store.ann.at(store.version_of(state), store), store, queries, top, excluded)
+    except IndexUnusable as error:
+        reason = f"the approximate index was not used: {error}"
+        remedy = f"; to build it: vlcli store index {store.path}" if error.remedy else ""
+        store.searched = Searched("exact", reason + remedy)
+        return None
+    except VlcliError as error:
+        if asked or error.code != "P203":
+            raise
+        store.searched = Searched("exact", f"the approximate index was not used: {error.message}; {error.help}")
+        return None
+    if found is None:
+        store.searched = Searched("exact", "the approximate index was not used: it gave too few candidates")
+        return None
+    stored = store.catalog.stored(sorted({int(n) for rows, _ in found for n in rows}))
+    verified(store, stored)
+    store.searched = Searched("approximate")
+    return as_hits(found, stored)
+
+
+def as_hits(
+    found: list[tuple[NDArray[np.int64], NDArray[np.float64]]], stored: dict[int, StoredItem]
+) -> list[list[Hit]]:
+    """Row numbers and scores as answers. A stored vector's norm may exceed 1 by rounding; a cosine may not."""
     return [
         [
             as_hit(rank, max(-1.0, min(1.0, score)), stored[n].item)
@@ -71,19 +129,6 @@ def confirmed(
     return True
 
 
-def verified(store: BaseStore, stored: dict[int, StoredItem]) -> dict[int, bytes]:
-    """The bytes of these items' vectors.
-
-    Raises:
-        VlcliError: S111 when one is missing or does not have its checksum.
-    """
-    raw = store.table.read(list(stored))
-    for n, kept in stored.items():
-        if n not in raw or checksum(kept.item.id, raw[n]) != kept.checksum:
-            raise damaged(store, kept.item.id)
-    return raw
-
-
 def table_blocks(store: BaseStore, verify: bool) -> Iterator[Block]:
     """The table's rows as blocks; with `verify` each is compared with its checksum.
 
@@ -98,12 +143,6 @@ def table_blocks(store: BaseStore, verify: bool) -> Iterator[Block]:
                 stored = store.catalog.stored([n])
                 raise damaged(store, stored[n].item.id if n in stored else f"number {n}")
         yield np.array(numbers, dtype=np.int64), as_matrix(blobs, store.info.dim)
-
-
-def damaged(store: BaseStore, id: str) -> VlcliError:
-    """The error for a vector that is not what was stored."""
-    return VlcliError("S111", str(store.path), f"the stored vector of '{id}' is damaged",
-                      "run `vlcli store repair`, then embed again")  # fmt: skip
 
 
 def as_hit(rank: int, score: float, item: Item) -> Hit:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import partial
 from typing import ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from vlcli.store.base import BaseStore
 from vlcli.store.cache import (
@@ -22,10 +20,11 @@ from vlcli.store.cache import (
     write_cache,
 )  # fmt: skip
 from vlcli.store.catalog import State
-from vlcli.store.search import table_blocks, verified
+from vlcli.store.rows import read_verified
+from vlcli.store.search import table_blocks
 from vlcli.store.topk import Block
 from vlcli.store.types import Problem
-from vlcli.store.vectors import SqliteVectors, VectorTable, as_matrix
+from vlcli.store.vectors import SqliteVectors, VectorTable
 
 
 class SqliteStore(BaseStore):
@@ -50,12 +49,9 @@ class SqliteStore(BaseStore):
         mapped = self._map(state, fresh)
         return super().blocks(state, fresh) if mapped is None else mapped.blocks()
 
-    def _version(self, state: State) -> Version:
-        return Version(self.uuid, state.vector_commit, state.content, self.catalog.count(), self.info.dim)
-
     def _map(self, state: State, fresh: bool) -> Mapped | None:
         """The mapping of this state, built when there is no valid one; None when it can not be written."""
-        version = self._version(state)
+        version = self.version_of(state)
         if self._mapped is not None and self._mapped.version == version and not fresh:
             return self._mapped
         try:
@@ -73,11 +69,11 @@ class SqliteStore(BaseStore):
                 return found
             changes = compare(found.numbers, found.checksums, *self.catalog.row_checksums())
             if not changes.many:
-                return patch(found, version, changes, self._read)
+                return patch(found, version, changes, partial(read_verified, self))
             found = open_cache(self.path, found.version, full=True)
         except CacheInvalid:
             return self._rebuilt(version)
-        return self._written(version, patched_blocks(found, changes, self._read))
+        return self._written(version, patched_blocks(found, changes, partial(read_verified, self)))
 
     def _rebuilt(self, version: Version) -> Mapped:
         return self._written(version, table_blocks(self, verify=True))
@@ -86,17 +82,12 @@ class SqliteStore(BaseStore):
         write_cache(self.path, version, blocks, self.catalog.row_checksums()[1])
         return open_cache(self.path, version)
 
-    def _read(self, numbers: Sequence[int]) -> NDArray[np.float32]:
-        """Vectors of rows from the database, each compared with its checksum."""
-        raw = verified(self, self.catalog.stored(numbers))
-        return as_matrix([raw[n] for n in numbers], self.info.dim)
-
     def _check_cache(self) -> list[Problem]:
         if not (self.path / CACHE).exists():
             return []
         state = self.catalog.state()
         try:
-            open_cache(self.path, self._version(state), full=True)
+            open_cache(self.path, self.version_of(state), full=True)
         except CacheInvalid as error:
             # Being outdated is its normal state after a commit.
             return [] if "another state" in str(error) else [Problem("cache", f"{CACHE}: {error}")]

@@ -85,6 +85,11 @@ class TopK:
             if len(candidates):
                 self._merge(int(query), rows[candidates], block[candidates])
 
+    def offer(self, query: int, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        """Take candidates for one query into account: row numbers `[C]`, not yet seen, and their vectors `[C, D]`."""
+        if len(rows):
+            self._merge(query, rows, vectors)
+
     def _merge(self, query: int, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
         scores = np.concatenate([self.scores[query], exact_scores(vectors, self.exact_queries[query])])
         numbers = np.concatenate([self.rows[query], rows])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
@@ -132,6 +132,14 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Searched:
+    """How a store answered its last search. `note`: why it did not search as it was asked to, or empty."""
+
+    kind: Literal["exact", "approximate"]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerLine:
     """What became of one input in one run."""
 
@@ -192,6 +200,7 @@ class VectorStore(Protocol):
 
     path: Path
     info: SpaceInfo
+    searched: Searched
 
     def __len__(self) -> int: ...
     def __enter__(self) -> Self: ...
@@ -209,9 +218,13 @@ class VectorStore(Protocol):
     def get(self, ids: Sequence[str]) -> dict[str, Item]: ...
     def ids_of_hashes(self, modality: str, hashes: Sequence[str]) -> dict[str, str]: ...
     def search(
-        self, vectors: NDArray[np.float32], top: int, where: str | None = None, modality: str | None = None
-    ) -> list[list[Hit]]: ...
-    def fulltext(self, query: str, top: int, where: str | None = None, modality: str | None = None) -> list[Hit]: ...
+        self, vectors: NDArray[np.float32], top: int, where: str | None = None, modality: str | None = None,
+        ids: Collection[str] | None = None, approximate: bool | None = False,
+    ) -> list[list[Hit]]: ...  # fmt: skip
+    def fulltext(
+        self, query: str, top: int, where: str | None = None, modality: str | None = None,
+        ids: Collection[str] | None = None,
+    ) -> list[Hit]: ...  # fmt: skip
     def items(
         self,
         where: str | None = None,
