@@ -133,7 +133,14 @@ class StoreSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class FilterSpec(Spec):
-    """A filter of training data. `target(**options)` gives a callable from a list of examples to those it keeps."""
+    """A filter of training data. `target(**options)` gives a callable from a list of examples to those it keeps.
+
+    Attributes:
+        search_option: the option that takes what the user gives to `vlcli search --NAME VALUE`; empty for a filter of
+            training data alone. Its target then also has `select(modality, sources)`, see `vlcli.store.filters`.
+    """
+
+    search_option: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

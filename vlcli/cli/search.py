@@ -59,7 +59,7 @@ def filter_options(args: list[str], own: set[str], filters: list[str]) -> list[s
             continue
         given = value if equals else next(words, None)
         if given is None:
-            raise VlcliError("U306", name, "has no value", "see `vlcli search --help`")
+            raise VlcliError("U307", name, "has no value", "see `vlcli search --help`")
         written += ["--filter", f"{name.removeprefix('--')}={given}"]
     return written
 

@@ -99,11 +99,14 @@ def search(context: Context, name: str, step: SearchStep) -> Outcome:
     from vlcli.cli.search import as_json
     from vlcli.runtime.paths import store_path
     from vlcli.store import open_store
+    from vlcli.store.filters import build_filters
     from vlcli.store.query import load_store_space, search_store
 
     place = context.run.resolve(step.store)
-    queries: list[tuple[str, str | None, Path | None]] = [(text, text, None) for text in step.queries]
-    queries += [(f"like {Path(file).name}", None, Path(file).expanduser()) for file in step.files]
+    queries: list[tuple[str, dict[str, Any]]] = [(text, {"text": text}) for text in step.queries]
+    queries += [(f"like {Path(file).name}", {"file": Path(file).expanduser()}) for file in step.files]
+    queries += [(f"like {item}", {"item": item}) for item in step.items]
+    filters = build_filters(context.registry, step.filters)
     with open_store(store_path(place), context.registry) as store:
         wanted = step.space or store.info.load
         if wanted in context.spaces or step.space is not None:
@@ -113,9 +116,10 @@ def search(context: Context, name: str, step: SearchStep) -> Outcome:
             space = load_store_space(store, context.registry, device=context.device)
             context.spaces[wanted] = space
         answers = [
-            (title, search_store(store, space, context.registry, text, file, step.top, step.where, step.modality))
-            for title, text, file in queries
-        ]
+            (title, search_store(store, space, context.registry, top=step.top, where=step.where,
+                                 modality=step.modality, filters=filters, **query))
+            for title, query in queries
+        ]  # fmt: skip
         total = len(store)
     outcome = Outcome(f"{len(answers)} queries over {total} items")
     if step.page:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from vlcli.api import Modality, Source
@@ -65,18 +66,23 @@ class Previews:
                 self.made[key] = Preview(missing=f"can not be read ({error.strerror or error})")
         return self.made[key]
 
-    def of_stored(self, modality: str, id: str, path: str | None, text: str | None) -> Preview:
-        """The thumbnail of an item that a store knows by its path, or by its text."""
-        source = stored_source(id, path, text)
+    def of_stored(
+        self, modality: str, id: str, path: str | None, text: str | None,
+        metadata: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Preview:  # fmt: skip
+        """The thumbnail of an item that a store knows by its path, or by its text and what its columns say of it."""
+        source = stored_source(id, path, text, metadata)
         return Preview(missing="the store holds neither a file nor a text") if source is None else self.of(
             modality, source)  # fmt: skip
 
 
-def stored_source(id: str, path: str | None, text: str | None) -> Source | None:
+def stored_source(
+    id: str, path: str | None, text: str | None, metadata: Mapping[str, Any] = MappingProxyType({})
+) -> Source | None:
     """The source of a stored item, or None when only its vector was kept."""
     if path is not None:
-        return Source(id=id, path=real_path(path))
-    return Source(id=id, value=text) if text is not None else None
+        return Source(id=id, path=real_path(path), metadata=metadata)
+    return Source(id=id, value=text, metadata=metadata) if text is not None else None
 
 
 def compact(png: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 MOST_CARDS = 500
 """A page with more pictures than this is too heavy for a phone; the rest is counted in a note."""
 MOST_CLASSES_DRAWN = 30
+CAPTIONS = ("caption", "title", "name")
+"""Columns that say what an inline item is, the first that it has."""
 
 
 def write_search_page(
@@ -32,17 +35,20 @@ def write_search_page(
         size: pixels of a thumbnail's longer side.
     """
     previews = Previews(registry, size)
-    best = max((hit.score for _, hits in queries for hit in hits), default=0.0)
+    best = max((hit.score for _, hits in queries for hit in hits if not math.isnan(hit.score)), default=0.0)
     sections = [Grid([hit_card(hit, previews, best) for hit in hits], heading=query) for query, hits in queries]
     return write_page(path, Page(title, sections, subtitle))
 
 
 def hit_card(hit: Hit, previews: Previews, best: float) -> Card:
     """A hit as a card; its bar is relative to the best score on the page."""
-    preview = previews.of_stored(hit.modality, hit.id, hit.path, hit.text)
+    preview = previews.of_stored(hit.modality, hit.id, hit.path, hit.text, hit.metadata)
     share = max(0.0, min(1.0, hit.score / best)) if best > 0 else None
-    return card(preview, title=hit.path or hit.text or hit.id, rank=hit.rank,
-                lines=(Line("", number(hit.score), share), *caption_lines(hit.text if hit.path else None)))  # fmt: skip
+    scored = () if math.isnan(hit.score) else (Line("", number(hit.score), share),)
+    caption = (
+        hit.text if hit.path else next((str(hit.metadata[key]) for key in CAPTIONS if hit.metadata.get(key)), None)
+    )
+    return card(preview, title=hit.path or hit.text or hit.id, rank=hit.rank, lines=(*scored, *caption_lines(caption)))
 
 
 def caption_lines(text: str | None) -> tuple[Line, ...]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vlcli.api import Source
 from vlcli.errors import VlcliError
+from vlcli.store.filters import ItemFilter, select_items
+from vlcli.store.types import Hit
 
 if TYPE_CHECKING:
     from vlcli.align.space import Space
     from vlcli.registry import Registry
-    from vlcli.store.types import Hit, VectorStore
+    from vlcli.store.types import VectorStore
 
 
 def load_store_space(
@@ -34,13 +38,14 @@ def load_store_space(
 
 def query_vector(
     space: Space, registry: Registry, *, text: str | None = None, file: Path | None = None, weight: float = 0.5,
-    modality: str | None = None,
+    modality: str | None = None, item: str | None = None,
 ) -> npt.NDArray[np.float32]:  # fmt: skip
     """One unit vector `[D]` for a text, a file, or both.
 
     Args:
         weight: share of the text when both are given; the rest is the file's.
-        modality: how to read the file; by default its extension decides.
+        modality: how to read the file or the item; by default the file's extension decides, or the space.
+        item: an inline value, in the place of a file.
 
     Raises:
         VlcliError: U301 when neither is given, U302 for a weight outside 0 … 1, U303 when the space can not take the
@@ -49,7 +54,10 @@ def query_vector(
     from vlcli.align.embedder import Embedder
 
     text = text.strip() if text is not None else None
-    if not text and file is None:
+    if file is not None and item is not None:
+        raise VlcliError("U305", "--item", "takes the place of --file", "give one of the two")
+    example = example_source(file, item)
+    if not text and example is None:
         raise VlcliError("U301", "", "there is nothing to search for", "give a text, or --file FILE")
     if not 0 <= weight <= 1:
         raise VlcliError("U302", "--text-weight", f"{weight} is not between 0 and 1")
@@ -58,12 +66,12 @@ def query_vector(
     if text:
         if "text" not in space.modalities:
             raise VlcliError("U303", space.name, "this space does not embed text", "search with --file instead")
-        parts.append((weight if file is not None else 1.0, embedder.embed_texts([text])[0]))
-    if file is not None:
-        name = modality or modality_of_file(file, space, registry)
-        found = next(iter(embedder.embed_sources(name, [Source(id=str(file), path=file)])))
+        parts.append((weight if example is not None else 1.0, embedder.embed_texts([text])[0]))
+    if example is not None:
+        name = modality or (modality_of_file(file, space, registry) if file is not None else modality_of_item(space))
+        found = next(iter(embedder.embed_sources(name, [example])))
         if found.vector is None:
-            raise found.error or VlcliError("E407", str(file), "gave no vector")
+            raise found.error or VlcliError("E407", example.id, "gave no vector")
         parts.append((1 - weight if text else 1.0, found.vector))
     mixed = sum(share * vector / max(float(np.linalg.norm(vector)), 1e-12) for share, vector in parts)
     vector: npt.NDArray[np.float32] = np.asarray(mixed, np.float32)
@@ -72,6 +80,27 @@ def query_vector(
         raise VlcliError("U304", "", "text and file cancel each other out", "change --text-weight")
     unit: npt.NDArray[np.float32] = vector / np.float32(length)
     return unit
+
+
+def example_source(file: Path | None, item: str | None) -> Source | None:
+    """What the user gave as an example, or None."""
+    if file is not None:
+        return Source(id=str(file), path=file)
+    return Source(id=item[:100], value=item) if item is not None and item.strip() else None
+
+
+def modality_of_item(space: Space) -> str:
+    """The one modality besides text that the space embeds.
+
+    Raises:
+        VlcliError: U303 when there is none, or more than one.
+    """
+    names = [name for name in space.modalities if name != "text"]
+    if len(names) == 1:
+        return str(names[0])
+    if not names:
+        raise VlcliError("U303", "--item", f"space '{space.name}' embeds text alone", "give it as the text")
+    raise VlcliError("U303", "--item", f"can be read as {', '.join(names)}", "say which with --file-modality")
 
 
 def modality_of_file(file: Path, space: Space, registry: Registry) -> str:
@@ -94,7 +123,8 @@ def modality_of_file(file: Path, space: Space, registry: Registry) -> str:
 def search_store(
     store: VectorStore, space: Space | None, registry: Registry, text: str | None = None, file: Path | None = None,
     top: int = 10, where: str | None = None, modality: str | None = None, *, weight: float = 0.5,
-    words: bool = False, device: str = "auto", file_modality: str | None = None,
+    words: bool = False, device: str = "auto", file_modality: str | None = None, item: str | None = None,
+    filters: Sequence[ItemFilter] = (), on_unreadable: Callable[[list[tuple[str, VlcliError]]], None] | None = None,
 ) -> list[Hit]:  # fmt: skip
     """The `top` items nearest to a query, best first.
 
@@ -103,7 +133,11 @@ def search_store(
         text, file: what to search for; both together are mixed, `weight` being the text's share.
         where: SQL condition over item columns. modality: only items of this modality.
         words: match the words of stored texts and captions instead of meaning; needs no space.
-        file_modality: how to read `file`; by default its extension decides.
+        file_modality: how to read `file` or `item`; by default the file's extension decides, or the space.
+        item: an inline value to search for as an example, such as a SMILES string.
+        filters: only items that pass; see `vlcli.store.filters`. Without any query, the first `top` of them are
+            answered in the order of arrival, with scores that are not numbers.
+        on_unreadable: told which items the filters could not judge; they are not answered.
 
     Raises:
         VlcliError: U301 no query, U305 `top` below 1 or a word search with a file; an M code when `space` is not the
@@ -111,13 +145,29 @@ def search_store(
     """
     if top < 1:
         raise VlcliError("U305", "--top", f"{top} is not a number of results", "use 1 or more")
+    if words and (file is not None or item is not None or not text or not text.strip()):
+        raise VlcliError("U305", "--text-match", "searches words, so it needs a text and no file")
+    narrowed: dict[str, Any] = {}
+    if filters:
+        selection = select_items(store, filters, where, modality)
+        if selection.unreadable and on_unreadable is not None:
+            on_unreadable(selection.unreadable)
+        narrowed = {"ids": selection.ids}
+        if file is None and item is None and not (text and text.strip()):
+            return as_they_came(store, selection.ids[:top])
     if words:
-        if file is not None or not text or not text.strip():
-            raise VlcliError("U305", "--text-match", "searches words, so it needs a text and no file")
-        return store.fulltext(text, top, where=where, modality=modality)
+        return store.fulltext(str(text), top, where=where, modality=modality, **narrowed)
     if space is None:
         space = load_store_space(store, registry, device=device)
     else:
         store.check_space(space.identity, space.name)
-    vector = query_vector(space, registry, text=text, file=file, weight=weight, modality=file_modality)
-    return store.search(vector[None], top, where=where, modality=modality)[0]
+    vector = query_vector(space, registry, text=text, file=file, weight=weight, modality=file_modality, item=item)
+    return store.search(vector[None], top, where=where, modality=modality, **narrowed)[0]
+
+
+def as_they_came(store: VectorStore, ids: Sequence[str]) -> list[Hit]:
+    """Items without a ranking, as answers whose score is not a number."""
+    found = store.get(ids)
+    items = [found[id] for id in ids if id in found]
+    return [Hit(rank, math.nan, item.id, item.path, item.modality, item.metadata, item.text)
+            for rank, item in enumerate(items, 1)]  # fmt: skip
