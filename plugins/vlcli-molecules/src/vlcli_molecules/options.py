@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from vlcli.errors import VlcliError, did_you_mean
 
@@ -19,6 +19,14 @@ class Options(BaseModel):
     """Strict and frozen: an unknown or mistyped option is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SubstructureOptions(Options):
+    """Options of the filter `molecules/substructure`."""
+
+    smarts: str = Field(description="The pattern, as SMARTS.")
+    keep: Literal["matching", "others"] = Field("matching", description="Molecules that hold it, or the others.")
+    chirality: bool = Field(False, description="Stereocentres of the pattern must agree.")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from vlcli.api import (
     CommandSpec,
     DatasetSpec,
     EncoderSpec,
+    FilterSpec,
     HealthCheckSpec,
     MethodSpec,
     ModalitySpec,
@@ -16,6 +17,8 @@ from vlcli.api import (
 )
 
 EXTENSIONS = (".smi", ".smiles", ".selfies", ".inchi", ".sdf", ".sd", ".mol", ".mdl", ".smi.gz", ".sdf.gz")
+COLUMNS = ("smiles", "canonical_smiles", "canonicalsmiles", "isomeric_smiles", "isosmiles", "selfies", "inchi",
+           "standard_inchi", "structure", "mol", "molecule")  # fmt: skip
 
 
 @hookimpl
@@ -26,12 +29,27 @@ def vlcli_modalities() -> Iterator[ModalitySpec]:
         summary="Molecules: SMILES, SELFIES, InChI, SDF and MOL files, columns of tables.",
         target="vlcli_molecules.modality:MoleculesModality",
         extensions=EXTENSIONS,
+        columns=COLUMNS,
     )
 
 
 @hookimpl
 def vlcli_encoders() -> Iterator[EncoderSpec]:
     """Networks that read a molecule's string."""
+    yield EncoderSpec(
+        name="fingerprint",
+        summary="count fingerprints and descriptors of a molecule, embedded; to train from scratch",
+        target="vlcli_molecules.encoders:FingerprintEncoder",
+        options="vlcli_molecules.encoder_options:FingerprintOptions",
+        modality="molecules",
+    )
+    yield EncoderSpec(
+        name="hashed-text",
+        summary="words and parts of words, hashed and embedded, for names of compounds; to train from scratch",
+        target="vlcli_molecules.encoders:HashedTextEncoder",
+        options="vlcli_molecules.encoder_options:HashedTextOptions",
+        modality="text",
+    )
     yield EncoderSpec(
         name="selformer",
         summary="SELFormer's transformer over SELFIES or SMILES, small or from a checkpoint (option checkpoint).",
@@ -60,6 +78,15 @@ def vlcli_methods() -> Iterator[MethodSpec]:
         options="vlcli_molecules.methods.selformer.options:RidgeOptions",
         kind=("adapt",),
     )
+    yield MethodSpec(
+        name="text-chem-t5",
+        summary="One T5 for five prompted tasks: reactions forward and back, procedures, captions, structures.",
+        target="vlcli_molecules.methods.text_chem_t5.method:TextChemT5",
+        options="vlcli_molecules.methods.text_chem_t5.options:TextChemT5Options",
+        paper="Unifying Molecular and Textual Representations via Multi-task Language Modelling",
+        kind=("generate",),
+        recipe="molecules/text-chem-t5",
+    )
 
 
 @hookimpl
@@ -69,6 +96,18 @@ def vlcli_commands() -> Iterator[CommandSpec]:
         name="molecules",
         summary="Draw, describe and predict molecules.",
         target="vlcli_molecules.commands:app",
+    )
+
+
+@hookimpl
+def vlcli_filters() -> Iterator[FilterSpec]:
+    """Filters of molecules."""
+    yield FilterSpec(
+        name="substructure",
+        summary="Molecules that hold a SMARTS pattern.",
+        target="vlcli_molecules.filters.substructure:Substructure",
+        options="vlcli_molecules.options:SubstructureOptions",
+        search_option="smarts",
     )
 
 
@@ -128,6 +167,36 @@ def vlcli_datasets() -> Iterator[DatasetSpec]:
         target="vlcli_molecules.data.moleculenet:MoleculeNetDataset",
         options="vlcli_molecules.data_options:MoleculeNetOptions",
         modalities=("molecules",),
+    )
+    yield DatasetSpec(
+        name="esol",
+        summary="Measured solubility in water of 1,128 molecules (option path: MoleculeNet's file); scaffold split.",
+        target="vlcli_molecules.methods.selformer.esol_data:EsolDataset",
+        options="vlcli_molecules.methods.selformer.options:EsolOptions",
+        modalities=("molecules",),
+    )
+    yield DatasetSpec(
+        name="nci-logp",
+        summary="NCI structures with a partition coefficient that RDKit calculates, 200 to train on; scaffold split.",
+        target="vlcli_molecules.methods.selformer.logp_data:NciLogp",
+        options="vlcli_molecules.methods.selformer.options:LogpOptions",
+        modalities=("molecules",),
+        license="BSD-3-Clause",
+    )
+    yield DatasetSpec(
+        name="text-chem",
+        summary="Five tasks of chemistry and language made from the NCI molecules: nothing in them is guessed.",
+        target="vlcli_molecules.chemistry_tasks.procedural:TextChemDataset",
+        options="vlcli_molecules.methods.text_chem_t5.options:TextChemOptions",
+        modalities=("text",),
+        license="BSD-3-Clause",
+    )
+    yield DatasetSpec(
+        name="text-chem-files",
+        summary="The five tasks from files (option path): prompted JSONL, ChEBI-20, reactions in USPTO's form.",
+        target="vlcli_molecules.chemistry_tasks.files:TextChemFiles",
+        options="vlcli_molecules.methods.text_chem_t5.options:TextChemFileOptions",
+        modalities=("text",),
     )
     yield DatasetSpec(
         name="chebi-20",

@@ -25,6 +25,8 @@ __all__ = ["DEFAULT", "MAX_ATOMS", "MAX_CHARACTERS", "Notation", "StructureOptio
 MAX_ATOMS = 2_000
 MAX_NESTING = 300
 MAX_OPEN_RINGS = 200
+MAX_SMARTS_CHARACTERS = 5_000
+MAX_SMARTS_NESTING = 100
 MAX_CHARACTERS: Mapping[str, int] = {"smiles": 10_000, "selfies": 50_000, "inchi": 10_000, "molblock": 400_000}
 
 ATOM = re.compile(r"\[[^\]]*\]|Br|Cl|[BCNOPSFIbcnops*]")
@@ -35,7 +37,7 @@ COUNTS = re.compile(r"^M  V30 COUNTS +(\S+)", re.MULTILINE)
 # writer leaves bare. What is neither ([Na+].[Cl-]) is SMILES.
 ONLY_SELFIES = re.compile(r"\[(?:[=#/\\-]?[A-Z]?[a-z]*(?:Branch|Ring)[0-9]|[=#/\\]|[BCNOPSFI]\]|Cl\]|Br\]|nop\])")
 POSITION = re.compile(r"around position (\d+)")
-PREFIX = re.compile(r"^(?:ERROR:|SMILES Parse Error:)\s*")
+PREFIX = re.compile(r"^(?:ERROR:|SMILES Parse Error:|SMARTS Parse Error:)\s*")
 TIME = re.compile(r"^\[[0-9:]{8}\]\s*")
 
 # RDKit's log, from which its reasons are read, is one for the whole process.
@@ -72,6 +74,43 @@ def parse(text: str, *, where: str = "", notation: Notation = "auto", options: S
         raise VlcliError(error.code, where, error.message, error.help) from error
     notes += (note,) if note else ()
     return Molecule(smiles, selfies, "" if found == "molblock" else text, notes)
+
+
+def holds(text: str, notation: Notation, pattern: Chem.Mol, chirality: bool = False) -> bool:
+    """Whether a structure holds a pattern.
+
+    Raises:
+        VlcliError: as `parse`.
+    """
+    found = detect(text) if notation == "auto" else notation
+    text = text if found == "molblock" else text.strip()
+    check_text(text, found)
+    mol = read(text, found)
+    check_size(mol.GetNumAtoms())
+    return bool(mol.HasSubstructMatch(pattern, useChirality=chirality))
+
+
+def read_smarts(smarts: str) -> Chem.Mol:
+    """A pattern.
+
+    Raises:
+        VlcliError: U602 when it is too long, nested too deep, empty, or not what RDKit reads, with its reason.
+    """
+    help = "write a SMARTS pattern, such as c1ccccc1[NX3] for an aromatic amine"
+    if len(smarts) > MAX_SMARTS_CHARACTERS or not smarts.strip() or "\0" in smarts:
+        raise refusal("U602", "a pattern has between 1 and "
+                      f"{MAX_SMARTS_CHARACTERS:,} characters, none of them NUL", help)  # fmt: skip
+    depth = 0
+    for letter in smarts:
+        depth += (letter in "([") - (letter in ")]" and depth > 0)
+        if depth > MAX_SMARTS_NESTING:
+            raise refusal("U602", f"the pattern is nested deeper than {MAX_SMARTS_NESTING}", help)
+    with captured() as reasons:
+        pattern = Chem.MolFromSmarts(smarts)
+    if pattern is None:
+        said = spoken(reasons)
+        raise refusal("U602", "is not a SMARTS pattern that RDKit reads" + (f": {said}" if said else ""), help)
+    return pattern
 
 
 def detect(text: str) -> Notation:

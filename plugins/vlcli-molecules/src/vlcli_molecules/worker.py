@@ -68,6 +68,27 @@ def parse(text: str, notation: str, options: dict[str, str]) -> dict[str, Any]:
     return {"smiles": found.smiles, "selfies": found.selfies, "source": found.source, "notes": found.notes}
 
 
+def check_smarts(smarts: str) -> bool:
+    """Whether RDKit reads a pattern; refused with its reason when not."""
+    from vlcli_molecules.structure import read_smarts
+
+    return read_smarts(smarts) is not None
+
+
+def match(smarts: str, chirality: bool, structures: list[list[str]]) -> list[bool | list[str]]:
+    """For each text and notation: whether the pattern is in it, or the code, message and help of its refusal."""
+    from vlcli_molecules.structure import holds, read_smarts
+
+    pattern = read_smarts(smarts)
+    found: list[bool | list[str]] = []
+    for text, notation in structures:
+        try:
+            found.append(holds(text, notation, pattern, chirality))
+        except VlcliError as error:
+            found.append([error.code, error.message, error.help])
+    return found
+
+
 def draw(smiles: str, size: int) -> str:
     """See `vlcli_molecules.preview.draw_png`; base64."""
     from vlcli_molecules.preview import draw_png
@@ -75,7 +96,12 @@ def draw(smiles: str, size: int) -> str:
     return base64.b64encode(draw_png(smiles, size)).decode()
 
 
-OPERATIONS: dict[str, Callable[..., Any]] = {"parse": parse, "draw": draw}
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "parse": parse,
+    "draw": draw,
+    "check_smarts": check_smarts,
+    "match": match,
+}
 
 if __name__ == "__main__":
     serve()
