@@ -8,8 +8,10 @@ computes it. Padding takes no part, so a molecule's vector does not depend on it
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 TOKENIZER_FILE = "tokenizer.json"
 NOTATION_FILE = "selformer.json"
+ROWS_PER_PART = 8
+SMILES_TOKENS = r"C N O c n o s S P F Cl Br I B = # ( ) 1 2 3 4 5 6 7 8 9 / \ . [nH] [C@@H] [C@H] [N+] [O-]"
 MODEL_FOLDER = "model"
 """Where a run puts its model, inside its own folder."""
 
@@ -37,15 +41,15 @@ def make_config(
     """The transformer's sizes, with this tokenizer's special ids (padding is 3, not RoBERTa's 1).
 
     Raises:
-        VlcliError: T303 when the sizes do not go together.
+        VlcliError: T343 when the sizes do not go together.
     """
     from transformers import RobertaConfig
 
     if width % heads:
-        raise VlcliError("T303", "heads", f"{heads} heads do not divide the width {width}", "choose a divisor")
+        raise VlcliError("T343", "heads", f"{heads} heads do not divide the width {width}", "choose a divisor")
     if tokenizer.vocab_size > vocabulary:
         what = f"the tokenizer has {tokenizer.vocab_size} tokens, the embedding {vocabulary} rows"
-        raise VlcliError("T303", "vocabulary", what, f"set it to {tokenizer.vocab_size} or more")
+        raise VlcliError("T343", "vocabulary", what, f"set it to {tokenizer.vocab_size} or more")
     return RobertaConfig(
         vocab_size=vocabulary, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads,
         intermediate_size=hidden or 4 * width, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
@@ -109,7 +113,7 @@ class SelformerEncoder(Encoder):
         if checkpoint:
             folder = model_folder(checkpoint)
             self.read_structure(folder, tokenizer_file)
-            self.roberta = load_pretrained(body_class(), folder)
+            self.roberta = load_body(folder)
             return
         if tokenizer_file:
             self.tokenizer = read_tokenizer(Path(), tokenizer_file)
@@ -207,6 +211,20 @@ class SelformerEncoder(Encoder):
         found: Tensor = self.roberta(input_ids=ids, attention_mask=mask).last_hidden_state
         return found
 
+    def parts(self, inputs: dict[str, Tensor]) -> Iterator[tuple[slice, Tensor]]:
+        """States of eight rows at a time, each part without the columns that are padding in all its rows.
+
+        With rows sorted by length this saves most of the padding; the states are those of the whole batch.
+        """
+        mask = inputs["attention_mask"]
+        for start in range(0, len(mask), ROWS_PER_PART):
+            rows = slice(start, start + ROWS_PER_PART)
+            width = int(mask[rows].sum(1).max())
+            yield (
+                rows,
+                self.states({"input_ids": inputs["input_ids"][rows, :width], "attention_mask": mask[rows, :width]}),
+            )
+
     def forward(self, inputs: dict[str, Tensor]) -> Encoded:
         """The mean over the tokens `[B, D]`, and the tokens."""
         tokens = self.states(inputs)
@@ -226,23 +244,24 @@ def mean_over_tokens(tokens: Tensor, mask: Tensor) -> Tensor:
     return (tokens * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
-def body_class() -> Any:
-    """`RobertaModel` without its pooler, which a masked-language checkpoint does not hold, for `from_pretrained`."""
-    from functools import partial
-    from types import SimpleNamespace
+def load_body(folder: Path) -> Any:
+    """The `RobertaModel` of a checkpoint with or without a head."""
+    import transformers
 
-    from transformers import RobertaModel
-
-    return SimpleNamespace(from_pretrained=partial(RobertaModel.from_pretrained, add_pooling_layer=False))
+    kind = (read_config(folder).get("architectures") or [""])[0]
+    if kind in ("RobertaForMaskedLM", "RobertaForSequenceClassification"):
+        return load_pretrained(getattr(transformers, kind), folder).roberta
+    # No checkpoint of SELFormer needs the pooler, and most do not hold it.
+    made = partial(transformers.RobertaModel.from_pretrained, add_pooling_layer=False)
+    return load_pretrained(SimpleNamespace(from_pretrained=made), folder)
 
 
 def default_tokenizer(kind: str, size: int) -> SelfiesTokenizer:
-    """A tokenizer for a model that no data has been shown to yet: selfies' own alphabet, or the characters of SMILES."""
+    """A tokenizer for a model that no data was shown to: selfies' own alphabet, or the usual tokens of SMILES."""
     import selfies
 
     if kind == "smiles":
-        corpus = ["C", "N", "O", "c", "n", "o", "s", "S", "P", "F", "Cl", "Br", "I", "B", "=", "#", "(", ")", "1", "2",
-                  "3", "4", "5", "6", "7", "8", "9", "[nH]", "[C@@H]", "[C@H]", "[N+]", "[O-]", "/", "\\", ".", "%10"]  # fmt: skip
+        corpus = SMILES_TOKENS.split()
     else:
         corpus = sorted(selfies.get_semantic_robust_alphabet())
     return SelfiesTokenizer.train(corpus, kind=kind, size=size)

@@ -1,4 +1,4 @@
-"""The data set `molecules/esol`: measured solubility of 1,128 molecules in water (Delaney 2004), from the user's file."""
+"""The data set `molecules/esol`: solubility in water of 1,128 molecules (Delaney 2004), from the user's file."""
 
 from __future__ import annotations
 

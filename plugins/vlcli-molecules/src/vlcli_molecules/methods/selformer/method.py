@@ -8,6 +8,7 @@ from scores, missing labels take no part, and the tokenizer's padding id is also
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 PRETRAIN, FINETUNE = "pretrain", "finetune"
 Key = tuple[str, str]
+REFUSED_FILE = "refused.tsv"
 PROBE_MOLECULES = 4000
 """Training molecules among which the probe looks for neighbours."""
 
@@ -49,6 +51,7 @@ class Selformer(Method):
     """Pre-training, fine-tuning, or one after the other. Options: `SelformerOptions`."""
 
     encoder: SelformerEncoder
+    before: Tensor
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
@@ -64,7 +67,7 @@ class Selformer(Method):
         """Make tokenizer, network and heads.
 
         Raises:
-            VlcliError: T301 to T304 when options, data and network do not go together.
+            VlcliError: T341 to T344 when options, data and network do not go together.
         """
         from transformers import RobertaForMaskedLM, RobertaForSequenceClassification
 
@@ -72,11 +75,13 @@ class Selformer(Method):
         self.seed, self.total_steps, self.examples = setup.seed, setup.total_steps, setup.examples
         if options.task != "mlm" and options.pretraining_steps >= setup.total_steps:
             what = f"{options.pretraining_steps} of {setup.total_steps} steps leave none for the property"
-            raise VlcliError("T304", "method.pretraining_steps", what, "raise train.steps, or lower it")
+            raise VlcliError("T344", "method.pretraining_steps", what, "raise train.steps, or lower it")
         if options.start:
             self.encoder = SelformerEncoder(checkpoint=options.start, tokenizer_file=options.tokenizer_file)
         else:
             self.encoder = self.new_encoder()
+        if self.encoder.tokenizer.mask_id is None:
+            raise VlcliError("T347", "method.tokenizer_file", "the tokenizer has no <mask>", "use one for RoBERTa")
         masked = RobertaForMaskedLM(self.encoder.config)
         if options.start and options.task == "mlm":
             masked = load_pretrained(RobertaForMaskedLM, model_folder(options.start))
@@ -87,6 +92,8 @@ class Selformer(Method):
         else:
             self.encoder.roberta = masked.roberta
         self.lm_head = masked.lm_head
+        # A buffer, so that a resumed run knows what was measured before fine-tuning.
+        self.register_buffer("before", torch.tensor(float("nan"), dtype=torch.float64))
         if options.task != "mlm":
             rows = [row_of(example) for example in self.usable(setup.examples("train"))]
             targets = targets_of(setup.examples("train"), options.targets)
@@ -106,7 +113,7 @@ class Selformer(Method):
         corpus = self.usable(self.examples("train", dict(options.pretraining_data)), encoder)
         texts = [encoder.text(self.molecules[key_of(example)]) for example in corpus]
         if not texts:
-            raise VlcliError("T305", "data", "holds no molecule that can be read", self.first_refusal())
+            raise VlcliError("T345", "data", "holds no molecule that can be read", self.first_refusal())
         encoder.tokenizer = SelfiesTokenizer.train(texts, kind=options.tokenizer, size=options.vocabulary)
         return encoder
 
@@ -129,6 +136,15 @@ class Selformer(Method):
             learning_rate_scale=options.pretraining_lr_scale,
         )  # fmt: skip
         return [first, Stage(FINETUNE, frozen=("lm_head.*",), share=left)]
+
+    def on_stage_start(self, stage: Stage, index: int) -> None:
+        """Before fine-tuning, probe the embedding that the pre-training (or, from scratch, nothing) has made."""
+        if stage.name != FINETUNE or not self.options.pretraining_data:
+            return
+        data = dict(self.options.pretraining_data)
+        found = self.probe(self.usable(self.examples("train", data)), self.usable(self.examples("test", data)))
+        if found is not None:
+            self.before.fill_(found)
 
     def usable(self, examples: Sequence[Example], encoder: SelformerEncoder | None = None) -> list[Example]:
         """The examples whose molecule can be read and written in the model's notation; why not is kept in `refused`."""
@@ -162,7 +178,7 @@ class Selformer(Method):
         """Batches of masked strings, or of strings with targets."""
         usable = self.usable(examples)
         if not usable:
-            raise VlcliError("T305", "data", "holds no molecule that can be read", self.first_refusal())
+            raise VlcliError("T345", "data", "holds no molecule that can be read", self.first_refusal())
         if spec.stage.name == FINETUNE:
             return ExampleLoader(usable, self.collate_targets, spec)
         if self.options.corpus == "random":
@@ -186,7 +202,7 @@ class Selformer(Method):
         self, rows: Mapping[Key, Tensor], examples: list[Example], rng: random.Random
     ) -> dict[str, Tensor]:  # fmt: skip
         """Masked ids, mask and labels `[B, T]`."""
-        inputs = self.encoder.pad([rows[key_of(example)] for example in examples])
+        inputs = self.encoder.pad(sorted((rows[key_of(example)] for example in examples), key=len))
         return self.hide(inputs, rng.getrandbits(63))
 
     def hide(self, inputs: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
@@ -202,6 +218,7 @@ class Selformer(Method):
     def collate_targets(self, examples: list[Example], rng: random.Random) -> dict[str, Tensor]:
         """Ids and mask `[B, T]`, targets `[B, K]` and which of them are there."""
         assert self.task is not None
+        examples = sorted(examples, key=lambda example: len(self.ids(example)))
         values, present = self.task.encode([row_of(example) for example in examples])
         inputs = self.encoder.pad([self.ids(example) for example in examples])
         return {**inputs, "values": values, "present": present}
@@ -212,15 +229,20 @@ class Selformer(Method):
         if state.stage.name == PRETRAIN:
             return {"mlm": self.guess(inputs)[0]}
         assert self.task is not None
-        outputs = self.classifier(self.encoder.states(inputs))
+        # The head reads the first token alone.
+        first = torch.cat([states[:, :1] for _, states in self.encoder.parts(inputs)])
+        outputs = self.classifier(first)
         return {self.task.kind: self.task.loss(outputs, inputs["values"], inputs["present"])}
 
     def guess(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Loss, logits `[H, V]` and labels `[H]` of the hidden tokens."""
-        hidden = inputs["labels"] != IGNORED
-        labels = inputs["labels"][hidden]
-        # Only hidden positions go through the head.
-        logits = self.lm_head(self.encoder.states(inputs)[hidden])
+        found, wanted = [], []
+        for rows, states in self.encoder.parts(inputs):
+            labels = inputs["labels"][rows, : states.shape[1]]
+            # Only hidden positions go through the head.
+            found.append(states[labels != IGNORED])
+            wanted.append(labels[labels != IGNORED])
+        logits, labels = self.lm_head(torch.cat(found)), torch.cat(wanted)
         return self.guessing(logits, labels), logits, labels
 
     def validate(self) -> dict[str, float]:
@@ -237,8 +259,9 @@ class Selformer(Method):
             self.metrics["test/corrupted_valid"] = valid_share(
                 texts, self.encoder.notation, share=options.corruption, copies=options.corrupted_copies, seed=self.seed
             )
-        if test and self.task is None:
-            self.metrics |= self.probe(test)
+        found = self.probe(self.usable(self.examples("train")), test) if self.task is None else float(self.before)
+        if found is not None and not math.isnan(found):
+            self.metrics["embedding/aromatic_knn"] = found
         self.metrics["refused"] = float(len(self.refused))
         return self.metrics
 
@@ -272,15 +295,16 @@ class Selformer(Method):
             count += len(labels)
         return {"mlm_loss": loss / max(count, 1), "mlm_accuracy": right / max(count, 1)}
 
-    def probe(self, test: Sequence[Example]) -> dict[str, float]:
-        """Whether neighbours in the embedding agree on being aromatic (see `aromatic_knn`)."""
-        training = self.usable(self.examples("train"))[:PROBE_MOLECULES]
+    def probe(self, training: Sequence[Example], test: Sequence[Example]) -> float | None:
+        """Whether neighbours in the present embedding agree on being aromatic (see `aromatic_knn`)."""
+        mode = self.training
+        self.eval()
         sides = []
-        for examples in (training, test):
+        for examples in (training[:PROBE_MOLECULES], test):
             embeddings = run_network(self.encoder, None, [self.ids(example) for example in examples])[1].numpy()
             sides.append((embeddings, [self.molecules[key_of(example)] for example in examples]))
-        found = aromatic_knn(*sides[0], *sides[1])
-        return {} if found is None else {"test/aromatic_knn": found}
+        self.train(mode)
+        return aromatic_knn(*sides[0], *sides[1])
 
     def result_space(self) -> Space:
         """A space of molecules alone, for `vlcli embed` and search by example."""
@@ -289,6 +313,9 @@ class Selformer(Method):
 
     def save(self, folder: Path) -> bool:
         """Write the model; see `vlcli_molecules.methods.selformer.saved`."""
+        if self.refused:
+            lines = [f"{error.where}\t{error.code}\t{error.message}\n" for error in self.refused.values()]
+            (folder / REFUSED_FILE).write_text("where\tcode\treason\n" + "".join(lines), encoding="utf-8")
         if self.task is None:
             save_pretrained(self.encoder, self.lm_head, folder, self.metrics)
             return True

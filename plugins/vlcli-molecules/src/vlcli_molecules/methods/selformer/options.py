@@ -27,7 +27,7 @@ class Options(BaseModel):
 
 
 class NetworkOptions(Options):
-    """The tokenizer and the sizes of the transformer. The released model: width 768, layers 12, heads 4, hidden 3072."""
+    """Tokenizer and sizes of the transformer. The released model: width 768, layers 12, heads 4, hidden 3072."""
 
     tokenizer: TokenizerKind = Field("selfies_symbol", description="One SELFIES symbol a token; the released "
                                      "byte-level cut, which shreds symbols; or SMILES.")  # fmt: skip

@@ -27,6 +27,8 @@ def aromatic_knn(
     """
     from sklearn.metrics import balanced_accuracy_score
 
+    if not len(training) or not len(test):
+        return None
     known = np.array([is_aromatic(molecule) for molecule in training_molecules], dtype=np.int64)
     truth = np.array([is_aromatic(molecule) for molecule in test_molecules], dtype=np.int64)
     if len(set(known.tolist())) < 2 or len(set(truth.tolist())) < 2:

@@ -44,14 +44,14 @@ class FingerprintRidge(Method):
         """Fit on the training split with the penalty that is best on validation, and measure on test.
 
         Raises:
-            VlcliError: T306 without a validation split.
+            VlcliError: T346 without a validation split.
         """
         from sklearn.linear_model import Ridge
 
         targets = targets_of(self.examples("train"), self.options.targets)
         tables = {split: self.table(split, targets) for split in ("train", "validation", "test")}
         if not tables["validation"][1]:
-            raise VlcliError("T306", "data.validation", "is empty, but chooses the penalty", "name a validation split")
+            raise VlcliError("T346", "data.validation", "is empty, but chooses the penalty", "name a validation split")
         inputs, rows = tables["train"]
         task = fit_task("regression", targets, rows)
         best: dict[str, float] = {}

@@ -187,7 +187,7 @@ def targets_of(examples: Sequence[Example], wanted: Sequence[str]) -> tuple[str,
     """The target columns: those wanted, or else those that the data set names.
 
     Raises:
-        VlcliError: T301 when there are none, or one is in no row.
+        VlcliError: T341 when there are none, or one is in no row.
     """
     known: dict[str, None] = {}
     for example in examples:
@@ -198,13 +198,13 @@ def targets_of(examples: Sequence[Example], wanted: Sequence[str]) -> tuple[str,
             targets = example.metadata.get("targets")
             named.update(dict.fromkeys(targets if isinstance(targets, Mapping) else ()))
         if not named:
-            raise VlcliError("T301", "method.targets", "the data set names no target",
+            raise VlcliError("T341", "method.targets", "the data set names no target",
                              f"choose columns: {', '.join(list(known)[:12]) or 'it has none'}")  # fmt: skip
         return tuple(named)
     for name in wanted:
         if name not in known:
             hint = did_you_mean(name, list(known)) or f"columns: {', '.join(list(known)[:12])}"
-            raise VlcliError("T301", "method.targets", f"no row has a column '{name}'", hint)
+            raise VlcliError("T341", "method.targets", f"no row has a column '{name}'", hint)
     return tuple(wanted)
 
 
@@ -225,21 +225,21 @@ def fit_task(kind: str, targets: Sequence[str], rows: Sequence[Row], *, scale: b
         scale: whether a regression is trained on standardised targets.
 
     Raises:
-        VlcliError: T302 when the values do not fit the kind.
+        VlcliError: T342 when the values do not fit the kind.
     """
     values = {name: [row[name] for row in rows if not is_missing(row.get(name))] for name in targets}
     empty = [name for name, found in values.items() if not found]
     if empty:
-        raise VlcliError("T302", empty[0], "has no value in the training rows", "choose another target or split")
+        raise VlcliError("T342", empty[0], "has no value in the training rows", "choose another target or split")
     if kind == "auto":
         kind = guess_kind(values)
     if kind == "classification":
         if len(targets) != 1:
-            raise VlcliError("T302", "method.task", f"a classification has one target, not {len(targets)}",
+            raise VlcliError("T342", "method.task", f"a classification has one target, not {len(targets)}",
                              'use task = "multilabel" for several yes-or-no columns')  # fmt: skip
         classes = sorted({label_of(value) for value in values[targets[0]]}, key=class_order)
         if not 2 <= len(classes) <= MAX_CLASSES:
-            raise VlcliError("T302", targets[0], f"has {len(classes)} classes in the training rows",
+            raise VlcliError("T342", targets[0], f"has {len(classes)} classes in the training rows",
                              f"a classification needs 2 to {MAX_CLASSES:,}")  # fmt: skip
         return Task(kind, tuple(targets), tuple(classes))
     numbers: dict[str, list[float]] = {}
@@ -248,7 +248,7 @@ def fit_task(kind: str, targets: Sequence[str], rows: Sequence[Row], *, scale: b
             number = as_number(value)
             if number is None or (kind == "multilabel" and number not in (0.0, 1.0)):
                 wanted = "0 or 1" if kind == "multilabel" else "a number"
-                raise VlcliError("T302", name, f"'{value}' is not {wanted}", "correct it, or choose another task")
+                raise VlcliError("T342", name, f"'{value}' is not {wanted}", "correct it, or choose another task")
             numbers.setdefault(name, []).append(number)
     if kind == "multilabel":
         return Task(kind, tuple(targets))

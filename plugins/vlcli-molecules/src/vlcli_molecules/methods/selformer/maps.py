@@ -1,0 +1,67 @@
+"""A map of molecules: their embeddings in two dimensions, coloured by a property."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlcli.runtime.files import write_atomic
+
+MOST_POINTS = 20_000
+MOST_COLOURS = 10
+
+
+def project(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The two principal components `[N, 2]` of the embeddings `[N, D]`."""
+    from sklearn.decomposition import PCA
+
+    if len(embeddings) < 2:
+        return np.zeros((len(embeddings), 2))
+    found: NDArray[np.float64] = PCA(2, random_state=0).fit_transform(embeddings.astype(np.float64))
+    return found
+
+
+def write_map(path: Path, embeddings: NDArray[np.float32], values: Sequence[float | str | None], title: str) -> None:
+    """A PNG of the molecules' two principal components; numbers are a colour scale, words have a colour each.
+
+    Args:
+        path: of the picture.
+        embeddings: `[N, D]`.
+        values: of the property, one per molecule; None is grey.
+        title: what the colours mean.
+    """
+    from matplotlib.figure import Figure
+
+    # Evenly spread, so that a large file gives a picture as well.
+    step = -(-len(embeddings) // MOST_POINTS)
+    points, shown = project(embeddings)[::step], list(values)[::step]
+    figure = Figure(figsize=(7.2, 5.4), dpi=140, layout="constrained")
+    axes = figure.add_subplot()
+    known = np.array([value is not None for value in shown])
+    if not known.all():
+        axes.scatter(*points[~known].T, s=14, color="#b8b8b8", linewidths=0, label="not known")
+    numbers = [value for value in shown if value is not None]
+    if numbers and all(isinstance(value, int | float) for value in numbers):
+        drawn = axes.scatter(*points[known].T, c=np.array(numbers, float), s=14, cmap="viridis", linewidths=0)
+        figure.colorbar(drawn, ax=axes, label=title)
+        if not known.all():
+            axes.legend(frameon=False)
+    else:
+        words = sorted({str(value) for value in numbers}, key=lambda word: -[str(v) for v in numbers].count(word))
+        for word in words[:MOST_COLOURS]:
+            chosen = np.array([value is not None and str(value) == word for value in shown])
+            axes.scatter(*points[chosen].T, s=14, linewidths=0, label=word)
+        if len(words) > MOST_COLOURS:
+            chosen = np.array([value is not None and str(value) in words[MOST_COLOURS:] for value in shown])
+            axes.scatter(*points[chosen].T, s=14, color="#707070", linewidths=0, label="others")
+        axes.legend(title=title, frameon=False)
+    axes.set_xlabel("first principal component of the embedding")
+    axes.set_ylabel("second")
+    axes.spines[["top", "right"]].set_visible(False)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    write_atomic(path, picture.getvalue())
