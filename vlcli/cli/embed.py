@@ -50,6 +50,9 @@ def embed(
         str | None, typer.Option("--space", help="Default: the store's, else the modality's starter.")
     ] = None,
     modality: Annotated[str | None, typer.Option("--modality", help="Read every input as this modality.")] = None,
+    column: Annotated[
+        str | None, typer.Option("--column", help="Column of tables that holds the items of --modality.")
+    ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Hash every file, even if its date is unchanged.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Afterwards forget items whose files are gone.")] = False,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Items a forward pass.")] = 32,
@@ -100,7 +103,7 @@ def embed(
         # Inputs first: a typing error shows at once, before a space is loaded or a store is made. Which modalities
         # settle an ambiguous extension is known only later, so the list is filled below.
         accepted: list[str] = []
-        expanded: Iterator[Expanded] = expand_inputs(inputs, registry, modality, accepted=accepted)
+        expanded: Iterator[Expanded] = expand_inputs(inputs, registry, modality, accepted=accepted, column=column)
         info = None
         if path is not None and is_store(path):
             with open_store(path, registry) as existing:
