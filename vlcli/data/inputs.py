@@ -105,9 +105,13 @@ class Expander:
         elif len(names) > 1:
             yield RefusedInput(printable(path), "D104", ambiguous(path, names))
         else:
+            found = False
             try:
                 for source in self.reader(names[0]).expand(path):
+                    found = True
                     yield InputItem(names[0], with_metadata(source, metadata), named)
+                if not found:
+                    yield RefusedInput(printable(path), "D102", "holds nothing that could be embedded")
             except VlcliError as error:
                 yield RefusedInput(printable(path), error.code, error.message)
             except OSError as error:
@@ -126,9 +130,9 @@ class Expander:
 
     def any_path(self, path: Path, *, named: bool) -> Iterator[Expanded]:
         """A file, folder or manifest that may not exist (an entry of a list)."""
-        if path.is_dir():
-            yield from self.folder(path)
-        elif self.is_manifest(path) and path.exists():
+        if is_folder(path):
+            yield from started_entry(self.folder(path), printable(path))
+        elif self.is_manifest(path) and os.path.lexists(path):
             yield from self.manifest(path)
         else:
             yield from self.file(path, named=named)
@@ -254,7 +258,7 @@ def plan(expander: Expander, text: str, stdin: BinaryIO | None) -> Iterator[Expa
     if "://" in text and not os.path.lexists(text):
         raise VlcliError("D101", text, "is an address on the network", "download it and name the file")
     path = absolute(text)
-    if path.is_dir():
+    if is_folder(path):
         return started(expander.folder(path), printable(path), "the folder")
     if os.path.lexists(path):
         if expander.is_manifest(path):
@@ -276,9 +280,17 @@ def absolute(text: str) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder; a name that the system can not even look up (too long, a NUL in it) is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def nearest_name(path: Path) -> str:
     """A hint when the folder of a missing path holds a similar name."""
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         return ""
     try:
         return did_you_mean(path.name, [printable(other.name) for other in islice(path.parent.iterdir(), 10_000)])
@@ -311,6 +323,14 @@ def started(items: Iterator[Expanded], where: str, what: str) -> Iterator[Expand
                      "see `vlcli plugins list`, or name files with --modality")  # fmt: skip
 
 
+def started_entry(items: Iterator[Expanded], where: str) -> Iterator[Expanded]:
+    """The items of a folder in a list; one with nothing usable in it is refused by itself."""
+    try:
+        yield from started(items, where, "the folder")
+    except VlcliError as error:
+        yield RefusedInput(where, error.code, error.message)
+
+
 def chain_items(head: list[Expanded], item: Expanded, rest: Iterator[Expanded]) -> Iterator[Expanded]:
     """What was read ahead, then the rest."""
     yield from head
@@ -322,7 +342,7 @@ def glob_items(expander: Expander, pattern: str) -> Iterator[Expanded]:
     """The matches of a glob, sorted; folders among them are walked."""
     for match in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207 (absolute patterns)
         path = Path(match)
-        if path.is_dir():
+        if is_folder(path):
             # `**` lists what is inside by itself
             if "**" not in pattern:
                 yield from expander.folder(path)
@@ -369,7 +389,7 @@ def walk(root: Path) -> Iterator[Path | RefusedInput]:
     pending: list[Path] = [root]
     while pending:
         path = pending.pop()
-        if not path.is_dir():
+        if not is_folder(path):
             yield path
             continue
         try:

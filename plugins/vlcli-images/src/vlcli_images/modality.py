@@ -221,10 +221,15 @@ def scale_to_8_bits(picture: Image.Image) -> Image.Image:
 
     16 bits are scaled by their full range. 32-bit integers and floats carry no range: floats within 0..1 are scaled by
     it, integers within 0..65535 as 16 bits, anything else from its minimum to its maximum. NaN becomes black.
+
+    Raises:
+        ValueError: when no pixel has a finite value.
     """
     values = np.asarray(picture).astype(np.float64)
     finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    if not finite.size:
+        raise ValueError("no pixel has a finite value")
+    low, high = float(finite.min()), float(finite.max())
     if picture.mode.startswith("I;16") or (picture.mode == "I" and low >= 0 and 255 < high <= 65535):
         low, high = 0.0, 65535.0
     elif picture.mode == "I" and low >= 0 and high <= 255:
