@@ -14,7 +14,7 @@ from vlcli.data.dataset import Example
 from vlcli.data.files import check_file
 from vlcli.data.inputs import RefusedInput
 from vlcli.data.names import printable
-from vlcli_molecules.data.structures import UnreadableStructure, connectivity_key, read_structure
+from vlcli_molecules.data.structures import NOTATION, UnreadableStructure, connectivity_key, read_structure
 
 FILES = {"training.txt": "train", "train.txt": "train", "validation.txt": "val", "test.txt": "test"}
 COLUMNS = ["CID", "SMILES", "description"]
@@ -75,7 +75,7 @@ class ChebiDataset:
                     self.refused.append(RefusedInput(f"{where}#{number}", "D652", str(error)))
                     continue
                 metadata: dict[str, Any] = {"cid": cells[0], "license": "CC-BY-4.0"}
-                source = Source(id=f"{where}#{number}", value=smiles)
+                source = Source(id=f"{where}#{number}", value=smiles, metadata=NOTATION)
                 text = " ".join(cells[2].split())
                 found.append(Example(cells[0], {"molecules": source}, (text,) if text else (), None, split, metadata))
         return found

@@ -19,7 +19,7 @@ from vlcli_molecules.data.descriptions import describe
 from vlcli_molecules.data.names import distinct_names
 from vlcli_molecules.data.packages import package_file
 from vlcli_molecules.data.scaffold import split_groups
-from vlcli_molecules.data.structures import UnreadableStructure, read_structure
+from vlcli_molecules.data.structures import NOTATION, UnreadableStructure, read_structure
 
 DISTRIBUTION = "chemicals==1.5.2"
 FOLDER = "Identifiers"
@@ -76,7 +76,7 @@ class ChemicalsDataset:
         captions += self.described.get(row["id"], [])[: self.descriptions]
         metadata = {"name": row["names"][min(1, len(row["names"]) - 1)] if row["names"] else row["formula"],
                     "iupac": row["iupac"], "cas": row["id"], "formula": row["formula"]}  # fmt: skip
-        source = Source(id=f"chemicals {row['id']}", value=row["smiles"])
+        source = Source(id=f"chemicals {row['id']}", value=row["smiles"], metadata=NOTATION)
         return Example(row["id"], {"molecules": source}, tuple(dict.fromkeys(captions)), None, row["split"], metadata)
 
 

@@ -15,7 +15,7 @@ from vlcli.data.inputs import RefusedInput
 from vlcli_molecules.data.cache import Records, cached_table
 from vlcli_molecules.data.packages import package_file
 from vlcli_molecules.data.scaffold import random_split, split_groups
-from vlcli_molecules.data.structures import UnreadableStructure, read_structure
+from vlcli_molecules.data.structures import NOTATION, UnreadableStructure, read_structure
 
 VERSION = "1"
 YEARS = (2000, 2010)
@@ -66,7 +66,7 @@ def example_of(row: dict[str, Any], split: str) -> Example:
     year = row["year"]
     metadata = {"name": row["name"], "chembl": row["id"], "type": row["type"], "year": year}
     label = f"{year // 10 * 10}s" if year is not None else None
-    source = Source(id=f"drugs {row['id']}", value=row["smiles"])
+    source = Source(id=f"drugs {row['id']}", value=row["smiles"], metadata=NOTATION)
     return Example(row["id"], {"molecules": source}, (row["name"],), label, split,
                    {key: value for key, value in metadata.items() if value is not None})  # fmt: skip
 

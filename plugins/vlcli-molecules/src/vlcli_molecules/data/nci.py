@@ -10,7 +10,7 @@ from vlcli.data.inputs import RefusedInput
 from vlcli_molecules.data.cache import Records, cached_table
 from vlcli_molecules.data.packages import package_file
 from vlcli_molecules.data.scaffold import random_split
-from vlcli_molecules.data.structures import UnreadableStructure, connectivity_key, read_structure
+from vlcli_molecules.data.structures import NOTATION, UnreadableStructure, connectivity_key, read_structure
 
 VERSION = "1"
 
@@ -36,7 +36,7 @@ class NciDataset:
         usable = [row for row in records if not row["refused"] and not row["repeated"]]
         splits = random_split([row["key"] for row in usable])
         self.examples = [
-            Example(row["id"], {"molecules": Source(id=f"nci {row['id']}", value=row["smiles"])}, (), None, name,
+            Example(row["id"], {"molecules": Source(id=f"nci {row['id']}", value=row["smiles"], metadata=NOTATION)}, (), None, name,
                     {"nci": row["id"]})
             for row, name in zip(usable, splits, strict=True) if split in (None, name)
         ]  # fmt: skip

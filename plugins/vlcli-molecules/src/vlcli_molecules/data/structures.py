@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 # Longer SMILES are refused: RDKit's time grows faster than the string.
 MAX_CHARACTERS = 20_000
+# Metadata of every source: what its value is.
+NOTATION = {"notation": "smiles"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from vlcli.data.limits import max_file_bytes
 from vlcli.data.names import printable
 from vlcli.errors import did_you_mean
 from vlcli_molecules.data.scaffold import random_split, split_groups
-from vlcli_molecules.data.structures import Structure, UnreadableStructure, read_structure
+from vlcli_molecules.data.structures import NOTATION, Structure, UnreadableStructure, read_structure
 
 SplitRule = Literal["scaffold", "random", "column", "none"]
 STRUCTURE_COLUMNS = ("smiles", "canonical_smiles", "smiles_string", "mol", "molecule", "structure", "selfies", "inchi",
@@ -185,7 +185,7 @@ class TableDataset:
         kept = {name: value for name, value in row.columns.items() if name not in texts and not is_split(name)}
         metadata = {name: manifests.flat(value) for name, value in kept.items() if name and value is not None}
         metadata |= {name: number(row.columns.get(name)) for name in self.targets}
-        source = Source(id=row.id, value=row.structure.smiles)
+        source = Source(id=row.id, value=row.structure.smiles, metadata=NOTATION)
         return Example(row.id, {"molecules": source}, tuple(dict.fromkeys(filter(None, captions))), None, split,
                        metadata)  # fmt: skip
 
