@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from typing import Any
@@ -21,16 +22,16 @@ from vlcli_molecules.options import DEFAULT, Notation, StructureOptions
 
 SECONDS = 30.0
 WORKERS = 2
+COMMAND = (sys.executable, "-m", "vlcli_molecules.worker")
 
 
 class Worker:
     """One worker process. Used by one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "vlcli_molecules.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         self.answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         # Pipes can not be waited on with a time limit everywhere; a queue can.
         threading.Thread(target=self._listen, name="vlcli-molecules", daemon=True).start()
@@ -67,10 +68,12 @@ class Guard:
     Args:
         workers: how many at once; further callers wait.
         seconds: what takes longer is refused.
+        command: starts a worker.
     """
 
-    def __init__(self, workers: int = WORKERS, seconds: float = SECONDS) -> None:
+    def __init__(self, workers: int = WORKERS, seconds: float = SECONDS, command: Sequence[str] = COMMAND) -> None:
         self.seconds = seconds
+        self.command = command
         self.slots: queue.LifoQueue[Worker | None] = queue.LifoQueue()
         for _ in range(workers):
             self.slots.put(None)
@@ -84,8 +87,8 @@ class Guard:
         request = json.dumps({"operation": operation, **arguments}).encode() + b"\n"
         worker = self.slots.get()
         try:
-            if worker is None:
-                worker = Worker()
+            if worker is None or worker.process.poll() is not None:
+                worker = Worker(self.command)
             line = worker.ask(request, self.seconds)
             if not line:
                 ended, worker = worker, None

@@ -97,9 +97,9 @@ def read_smarts(smarts: str) -> Chem.Mol:
         VlcliError: U602 when it is too long, nested too deep, empty, or not what RDKit reads, with its reason.
     """
     help = "write a SMARTS pattern, such as c1ccccc1[NX3] for an aromatic amine"
-    if len(smarts) > MAX_SMARTS_CHARACTERS or not smarts.strip() or "\0" in smarts:
+    if len(smarts) > MAX_SMARTS_CHARACTERS or not smarts.strip() or not smarts.isprintable():
         raise refusal("U602", "a pattern has between 1 and "
-                      f"{MAX_SMARTS_CHARACTERS:,} characters, none of them NUL", help)  # fmt: skip
+                      f"{MAX_SMARTS_CHARACTERS:,} characters, all of them printable", help)  # fmt: skip
     depth = 0
     for letter in smarts:
         depth += (letter in "([") - (letter in ")]" and depth > 0)
