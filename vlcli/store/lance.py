@@ -5,10 +5,12 @@ very same code; only vectors live in Lance, in the folder `vectors.lancedb`. A c
 the catalog's transaction, the version that Lance reached. A reader sees that version and no later one; a writer that
 finds Lance ahead of the catalog restores it.
 
+Lance does not sync what it writes. So before a commit is recorded in the catalog, all files that Lance wrote for it are
+synced here, with their folders; versions that were written but never recorded may be torn after a power cut, and are
+removed when the table is opened.
+
 What it is for: files that other programs of the Lance ecosystem read, and shards written elsewhere. What it costs:
-Lance does not fsync, so a power cut (not a crash of the process) may lose vectors whose commit was acknowledged. The
-catalog knows their checksums: `check` names them, `repair` quarantines them, and the next `embed` makes them again.
-Search is exact and reads the whole table, without a memory-mapped cache.
+search is exact and reads the whole table, without a memory-mapped cache.
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vlcli.errors import VlcliError
+from vlcli.runtime.files import sync_folder
 from vlcli.store.base import BaseStore
 from vlcli.store.folder import LANCE_FOLDER
+from vlcli.store.lock import WriterLock
 from vlcli.store.vectors import BLOCK_ROWS, VectorTable, chunks
 
 TABLE = "vectors"
@@ -59,6 +63,7 @@ class LanceVectors:
         self.schema = pa.schema([("n", pa.int64()), ("vector", pa.list_(pa.float32(), dim))])
         self.dim = dim
         self.table: Any = None
+        self._synced: set[tuple[str, int, int]] = set()
         self._connect()
 
     def _connect(self) -> None:
@@ -69,6 +74,16 @@ class LanceVectors:
 
     def open(self, version: int) -> None:
         """See `version`; 0 is the table before its first write."""
+        try:
+            self._open(version)
+        except VlcliError as error:
+            if error.code != "S118" or not self._drop_unrecorded(version):
+                raise
+            self.table = None
+            self._connect()
+            self._open(version)
+
+    def _open(self, version: int) -> None:
         with self._errors():
             there = TABLE in self._names()
             if not there and version:
@@ -81,6 +96,41 @@ class LanceVectors:
                 self.table = self.database.open_table(TABLE)
             if self.table.version != max(version, 1):
                 self._see(version)
+
+    def _drop_unrecorded(self, version: int) -> bool:
+        """Remove versions after the one that the catalog recorded, when no writer is at work; False without any.
+
+        A power cut may have torn them, and Lance then opens none.
+        """
+        lock = contextlib.nullcontext() if self.write_mode else free_lock(self.folder.parent)
+        if lock is None:
+            return False
+        with lock:
+            place = self.folder / f"{TABLE}.lance"
+            if version == 0:
+                shutil.rmtree(place, ignore_errors=True)
+                return not place.exists()
+            newer = [file for file in place.glob("_versions/*.manifest*") if manifest_version(file.name) > version]
+            for file in newer:
+                file.unlink()
+            if newer:  # it may name one of them
+                (place / "_versions" / "latest_version_hint.json").unlink(missing_ok=True)
+            return bool(newer)
+
+    def _sync(self) -> None:
+        """Make everything that Lance wrote since the last time durable."""
+        changed: set[Path] = set()
+        for path in self.folder.rglob("*"):
+            status = path.stat()
+            key = (str(path), status.st_ino, status.st_mtime_ns)
+            if path.is_dir() or key in self._synced:
+                continue
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+            self._synced.add(key)
+            changed.update(parent for parent in path.parents if parent.is_relative_to(self.folder.parent))
+        for folder in sorted(changed, reverse=True):
+            sync_folder(folder)
 
     def salvage(self) -> None:
         """Open the newest version that opens, else start an empty table."""
@@ -118,7 +168,8 @@ class LanceVectors:
                 self.table.delete(f"n IN ({','.join(str(int(n)) for n in part)})")
 
     def version(self) -> int:
-        """The version that the writes led to."""
+        """The version that the writes led to, durable."""
+        self._sync()
         return int(self.table.version)
 
     def reset(self, version: int) -> None:
@@ -159,6 +210,25 @@ class LanceVectors:
                                  "free space and run the same command again") from error  # fmt: skip
             first = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise VlcliError("S118", str(self.folder), f"Lance refused ({first})", "run `vlcli store check`") from error
+
+
+def manifest_version(name: str) -> int:
+    """The version that a manifest's file name stands for: newer tables count down from 2^64 - 1."""
+    digits = name.partition(".")[0]
+    number = int(digits) if digits.isdigit() else 0
+    return 2**64 - 1 - number if len(digits) == 20 else number
+
+
+def free_lock(folder: Path) -> contextlib.AbstractContextManager[Any] | None:
+    """The writer's lock of a store, or None when a writer holds it."""
+    lock = WriterLock(folder)
+    try:
+        lock.acquire("clearing away versions that were never recorded")
+    except (VlcliError, OSError):
+        return None
+    stack = contextlib.ExitStack()
+    stack.callback(lock.release)
+    return stack
 
 
 def _as_blobs(batches: Any, dim: int) -> Iterator[tuple[list[int], list[bytes]]]:
