@@ -189,7 +189,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], set[str]]] = {
     "endless.sdf": (lambda: b"x\n" * 400_000, {"D603", "D611"}),
     "bond-to-nowhere.mol": (lambda: block("CCO").replace("  1  2  1", "  1 99  1").encode(), {"D611"}),
     "bad-gzip.smi.gz": (lambda: b"\x1f\x8b" + b"\0" * 40, {"D607", "D606"}),
-    "cut-gzip.smi.gz": (lambda: gzip.compress(b"CCO\n" * 300)[:-12], {"D607", "CCO"}),
+    "cut-gzip.smi.gz": (lambda: gzip.compress(b"CCO\n" * 300)[:-12], {"D607"}),
     "not-gzip.smi.gz": (lambda: b"CCO\n", {"D607"}),
 }  # fmt: skip
 
