@@ -20,6 +20,7 @@ from vlcli.runtime.memory import (
     ceiling_error,
     check_ceiling,
     is_out_of_memory,
+    limit_now,
     max_memory,
     memory_in_use,
     planned,
@@ -112,6 +113,7 @@ class Embedder:
         self.space = space
         self.registry = registry
         self.batch_size = 1 if batch_invariant else batch_size
+        limit_now(ADVICE)
         usual = DEFAULT_MAX_TOKENS.get(space.device.type, DEFAULT_MAX_TOKENS_OF_ACCELERATORS)
         self.max_tokens = max_tokens or planned(usual, 1 / TOKEN_BYTES, 256)
         self.waiting_bytes = planned(WAITING_BYTES, WAITING_SHARE, 2**20)

@@ -7,9 +7,10 @@ Why `RLIMIT_DATA` and neither `RLIMIT_AS` nor a watch on the resident size alone
 that it never touches, so `RLIMIT_AS` would have to be set far above what is used; and a watcher sees an allocation
 only once it has been made. `RLIMIT_DATA` makes the allocation itself fail, which Python and torch report as an
 exception: the batch is then halved like any other that is too large. It counts private memory that is reserved but
-untouched, too, so the limit is the ceiling plus what is reserved and untouched at the start. Between batches
-`check_ceiling` compares what is really used, which is also the guard where the system has no such limit (macOS,
-Windows) or the device's driver reserves too much for it (CUDA).
+untouched, too, so the limit is the ceiling plus what is reserved and untouched when it is set. That is once a model has
+been loaded (`limit_now`): Python code that is imported while every allocation fails can hang. Until then a parent
+process watches, and between batches `check_ceiling` compares what is really used, which is also the guard where the
+system has no such limit (macOS, Windows) or the device's driver reserves too much for it (CUDA).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +38,9 @@ LEAST_ROOM = 64 * 2**20
 MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "cannot allocate memory",
                 "std::bad_alloc", "could not create a memory", "could not execute a primitive",
                 "can't start new thread")  # fmt: skip
+# How far above the ceiling a process is ended from outside, as the last resort, and how often that is looked at.
+GRACE = 1.1
+WATCH_SECONDS = 0.05
 # Errors about memory that name the number to lower already.
 NAMES_A_NUMBER = ("X201", "X206")
 PRIMITIVE = "could not create a primitive"
@@ -77,10 +82,11 @@ def memory_in_use() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def read_status(key: str) -> int | None:
-    """A size from Linux's `/proc/self/status`, bytes; None elsewhere."""
+def read_status(key: str, process: int | None = None) -> int | None:
+    """A size from Linux's `/proc/self/status` (or another process's), bytes; None elsewhere."""
+    place = STATUS if process is None else Path(f"/proc/{process}/status")
     try:
-        for line in STATUS.read_text(encoding="ascii", errors="replace").splitlines():
+        for line in place.read_text(encoding="ascii", errors="replace").splitlines():
             if line.startswith(f"{key}:"):
                 return int(line.split()[1]) * 1024
     except OSError:
@@ -161,7 +167,7 @@ def memory_ceiling(text: str | None, advice: str) -> Iterator[None]:
             if memory_in_use() + LEAST_ROOM > ceiling:
                 least = show_bytes(memory_in_use() + LEAST_ROOM)
                 raise ceiling_error(ceiling, f"at least {least} are needed before any model is loaded", advice)
-            with data_limit(ceiling):
+            with restored_limit():
                 yield
         except Exception as error:
             named = isinstance(error, VlcliError) and error.code in NAMES_A_NUMBER
@@ -185,11 +191,29 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 @contextlib.contextmanager
-def data_limit(ceiling: int) -> Iterator[None]:
-    """The soft `RLIMIT_DATA` for the duration, where the system has a useful one; see the module's text."""
-    reserved, used = read_status("VmData"), read_status("RssAnon")
-    if reserved is None or used is None or cuda_is_there():
+def restored_limit() -> Iterator[None]:
+    """Take back what `limit_now` set in the block."""
+    if sys.platform != "linux":
         yield
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def limit_now(advice: str) -> None:
+    """Let the system enforce the ceiling from now on, where there is one and the system can; models are loaded by now.
+
+    Raises:
+        VlcliError: X206 when more is in use already.
+    """
+    check_ceiling(advice)
+    ceiling, reserved, used = max_memory(), read_status("VmData"), read_status("RssAnon")
+    if ceiling is None or reserved is None or used is None or cuda_is_there():
         return
     import resource
 
@@ -197,10 +221,6 @@ def data_limit(ceiling: int) -> Iterator[None]:
     wanted = ceiling + max(0, reserved - used)
     known = [wanted, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)]
     resource.setrlimit(resource.RLIMIT_DATA, (min(known), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def cuda_is_there() -> bool:
@@ -228,7 +248,11 @@ def stand_guard(ceiling: int, advice: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, frame: os.kill(child, received))
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status, used = watch(child, ceiling)
+    if used > GRACE * ceiling:
+        print(ceiling_error(ceiling, f"with {show_bytes(used)} in use it was ended", advice), file=sys.stderr,
+              flush=True)  # fmt: skip
+        os._exit(int(ExitCode.FAILED))
     if status >= 0:
         os._exit(status)
     name = signal.Signals(-status).name
@@ -239,6 +263,20 @@ def stand_guard(ceiling: int, advice: str) -> None:
     signal.signal(-status, signal.SIG_DFL)
     os.kill(parent, -status)
     os._exit(128 - status)
+
+
+def watch(child: int, ceiling: int) -> tuple[int, int]:
+    """Wait for a process, and end it when it takes far more than the ceiling; gives its exit code and what it took."""
+    while True:
+        number, status = os.waitpid(child, os.WNOHANG)
+        if number:
+            return os.waitstatus_to_exitcode(status), 0
+        used = read_status("RssAnon", child) or 0
+        if used > GRACE * ceiling:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return int(ExitCode.FAILED), used
+        time.sleep(WATCH_SECONDS)
 
 
 def end_with_parent(parent: int) -> None:

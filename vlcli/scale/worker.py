@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -82,7 +81,6 @@ class Worker:
         from vlcli.align.load import load_space
         from vlcli.plugins import load_plugins
         from vlcli.runtime.device import set_threads
-        from vlcli.runtime.memory import data_limit, max_memory
 
         set_threads(setup.threads)
         self.setup = setup
@@ -93,10 +91,6 @@ class Worker:
                              f"({loaded.identity[:19]}, not {setup.info.identity[:19]})",
                              "give every machine the same folder and the same versions")  # fmt: skip
         dim = setup.info.dim if setup.info.dim != loaded.dim else None
-        self.resources = contextlib.ExitStack()
-        ceiling = max_memory()
-        if ceiling is not None and space is None:
-            self.resources.enter_context(data_limit(ceiling))
         self.modalities = frozenset(loaded.modalities)
         self.embedder = Embedder(
             loaded, registry, batch_size=setup.batch_size, workers=setup.workers, dim=dim, precision=setup.precision,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from vlcli.align.gradcache import gradcache_backward
 from vlcli.errors import VlcliError
-from vlcli.runtime.memory import check_ceiling, is_out_of_memory, release_free_memory
+from vlcli.runtime.memory import check_ceiling, is_out_of_memory, limit_now, release_free_memory
 from vlcli.runtime.progress import track
 from vlcli.train.batches import Batch
 from vlcli.train.checkpoint import (
@@ -116,6 +116,7 @@ class Trainer:
 
     def train(self, resume: bool = False) -> None:
         """Run all stages, from the newest checkpoint when `resume` is set and there is one."""
+        limit_now("lower train.micro_batch")
         restored = self.restore() if resume else False
         while self.stage_index < len(self.stages):
             stage = self.stages[self.stage_index]
