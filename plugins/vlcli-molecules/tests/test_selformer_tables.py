@@ -122,7 +122,7 @@ def test_refusals_name_the_file(
 
 def test_truncated_gzip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(CSV.encode() * 50)[:60])
-    with pytest.raises(VlcliError, match="D671.*gzip"):
+    with pytest.raises(VlcliError, match=r"D671.*gzip"):
         read_molecules(tmp_path / "a.csv.gz")
 
 

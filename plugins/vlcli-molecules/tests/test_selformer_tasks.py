@@ -132,7 +132,7 @@ def test_what_does_not_fit_is_refused(kind: str, columns: list[str], rows: list[
 
 def test_an_unknown_class_is_named() -> None:
     task = fit_task("auto", ["a"], [{"a": "x"}, {"a": "y"}])
-    with pytest.raises(VlcliError, match="D331.*'z'"):
+    with pytest.raises(VlcliError, match=r"D331.*'z'"):
         task.encode([{"a": "z"}])
 
 
