@@ -25,8 +25,11 @@ from vlcli.recipe import load_recipe
 from vlcli.train.loop import Trainer
 from vlcli.train.run import Training, run_training
 
-CHAINS = ["C", "CC", "CCC", "CCCC", "CCO", "CCCO", "CCCCO", "CC(C)O", "CCN", "CCCN", "CC(=O)O", "CCC(=O)O", "CCCl", "CCBr", "C1CCCCC1", "C1CCCC1", "OC1CCCCC1", "NC1CCCCC1", "CC1CCCCC1", "C1CCNCC1"]
-RINGS = ["c1ccccc1", "Cc1ccccc1", "Oc1ccccc1", "Nc1ccccc1", "Clc1ccccc1", "c1ccncc1", "Cc1ccncc1", "c1ccoc1", "c1ccsc1", "c1ccc2ccccc2c1", "OC(=O)c1ccccc1", "CC(=O)c1ccccc1", "COc1ccccc1", "Cc1ccccc1C", "Oc1ccncc1", "Brc1ccccc1"]
+CHAINS = ["C", "CC", "CCC", "CCCC", "CCO", "CCCO", "CCCCO", "CC(C)O", "CCN", "CCCN", "CC(=O)O", "CCC(=O)O",
+          "CCCl", "CCBr", "C1CCCCC1", "C1CCCC1", "OC1CCCCC1", "NC1CCCCC1", "CC1CCCCC1", "C1CCNCC1"]  # fmt: skip
+RINGS = ["c1ccccc1", "Cc1ccccc1", "Oc1ccccc1", "Nc1ccccc1", "Clc1ccccc1", "c1ccncc1", "Cc1ccncc1",
+         "c1ccoc1", "c1ccsc1", "c1ccc2ccccc2c1", "OC(=O)c1ccccc1", "CC(=O)c1ccccc1", "COc1ccccc1",
+         "Cc1ccccc1C", "Oc1ccncc1", "Brc1ccccc1"]  # fmt: skip
 SMALL = ["method.width=16", "method.layers=1", "method.heads=2", "train.epochs=2", "train.batch_size=8", "device='cpu'",
          "train.eval_every=3", "threads=1"]  # fmt: skip
 
