@@ -1,0 +1,1 @@
+"""The five tasks of Text+Chem T5 and data for them: procedural, or from files."""
