@@ -21,7 +21,7 @@ from vlcli.align.checkpoints import load_pretrained, open_checkpoint, read_confi
 from vlcli.align.encoder import Encoded, Encoder
 from vlcli.api import VlcliError
 from vlcli_molecules.molecule import Molecule
-from vlcli_molecules.tokenizers import SelfiesTokenizer
+from vlcli_molecules.tokenizers import Kind, SelfiesTokenizer
 
 if TYPE_CHECKING:
     from transformers import RobertaConfig
@@ -103,7 +103,7 @@ class SelformerEncoder(Encoder):
     modality = "molecules"
 
     def __init__(
-        self, checkpoint: str = "", tokenizer: str = "selfies_symbol", tokenizer_file: str = "", vocabulary: int = 800,
+        self, checkpoint: str = "", tokenizer: Kind = "selfies_symbol", tokenizer_file: str = "", vocabulary: int = 800,
         width: int = 128, layers: int = 2, heads: int = 4, hidden: int = 0, max_length: int = 128, dropout: float = 0.1,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -256,7 +256,7 @@ def load_body(folder: Path) -> Any:
     return load_pretrained(SimpleNamespace(from_pretrained=made), folder)
 
 
-def default_tokenizer(kind: str, size: int) -> SelfiesTokenizer:
+def default_tokenizer(kind: Kind, size: int) -> SelfiesTokenizer:
     """A tokenizer for a model that no data was shown to: selfies' own alphabet, or the usual tokens of SMILES."""
     import selfies
 

@@ -25,9 +25,9 @@ class NciLogp:
 
     def __init__(self, labels: int = 200) -> None:
         from rdkit import Chem
-        from rdkit.Chem import Crippen
+        from rdkit.Chem.rdMolDescriptors import CalcCrippenDescriptors
 
-        held_out = [example for split in ("val", "test") for example in NciDataset(split=split)]
+        held_out = [example for split in ("val", "test") for example in NciDataset(split=split).examples]
         smiles = [example.sources["molecules"].value or "" for example in held_out]
         self.examples: list[Example] = []
         given = 0
@@ -35,7 +35,7 @@ class NciLogp:
             given += split == "train"
             if split == "train" and given > labels:
                 continue
-            value = float(Crippen.MolLogP(Chem.MolFromSmiles(text)))
+            value = float(CalcCrippenDescriptors(Chem.MolFromSmiles(text))[0])
             self.examples.append(replace(example, split=split, metadata={"targets": {TARGET: value}}))
 
     def __len__(self) -> int:

@@ -43,10 +43,12 @@ def write_map(path: Path, embeddings: NDArray[np.float32], values: Sequence[floa
     axes = figure.add_subplot()
     known = np.array([value is not None for value in shown])
     if not known.all():
-        axes.scatter(*points[~known].T, s=14, color="#b8b8b8", linewidths=0, label="not known")
+        axes.scatter(points[~known, 0], points[~known, 1], s=14, color="#b8b8b8", linewidths=0, label="not known")
     numbers = [value for value in shown if value is not None]
     if numbers and all(isinstance(value, int | float) for value in numbers):
-        drawn = axes.scatter(*points[known].T, c=np.array(numbers, float), s=14, cmap="viridis", linewidths=0)
+        drawn = axes.scatter(
+            points[known, 0], points[known, 1], c=np.array(numbers, float), s=14, cmap="viridis", linewidths=0
+        )
         figure.colorbar(drawn, ax=axes, label=title)
         if not known.all():
             axes.legend(frameon=False)
@@ -54,10 +56,10 @@ def write_map(path: Path, embeddings: NDArray[np.float32], values: Sequence[floa
         words = sorted({str(value) for value in numbers}, key=lambda word: -[str(v) for v in numbers].count(word))
         for word in words[:MOST_COLOURS]:
             chosen = np.array([value is not None and str(value) == word for value in shown])
-            axes.scatter(*points[chosen].T, s=14, linewidths=0, label=word)
+            axes.scatter(points[chosen, 0], points[chosen, 1], s=14, linewidths=0, label=word)
         if len(words) > MOST_COLOURS:
             chosen = np.array([value is not None and str(value) in words[MOST_COLOURS:] for value in shown])
-            axes.scatter(*points[chosen].T, s=14, color="#707070", linewidths=0, label="others")
+            axes.scatter(points[chosen, 0], points[chosen, 1], s=14, color="#707070", linewidths=0, label="others")
         axes.legend(title=title, frameon=False)
     axes.set_xlabel("first principal component of the embedding")
     axes.set_ylabel("second")

@@ -208,6 +208,7 @@ class Selformer(Method):
     def hide(self, inputs: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
         """Padded ids with hidden tokens, and what these were."""
         tokenizer = self.encoder.tokenizer
+        assert tokenizer.mask_id is not None
         masked, labels = mask_tokens(
             inputs["input_ids"], mask_id=tokenizer.mask_id, vocabulary_size=tokenizer.vocab_size,
             special_ids=(tokenizer.pad_id, tokenizer.bos_id, tokenizer.eos_id),
