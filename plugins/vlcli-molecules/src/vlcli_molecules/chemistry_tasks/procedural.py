@@ -53,6 +53,11 @@ def split_of(key: str) -> str:
     raise AssertionError("the parts add up to 100")
 
 
+def main_fragment(smiles: str) -> str:
+    """The longest fragment: a molecule and its salts belong together."""
+    return max(smiles.split("."), key=lambda part: (len(part), part))
+
+
 def nci_file() -> Path:
     """The file of molecules that RDKit's wheel brings."""
     from rdkit import RDConfig
@@ -73,7 +78,7 @@ def molecules() -> tuple[Molecule, ...]:
                 continue
             smiles = Chem.MolToSmiles(structure)
             # Parsed again: the atoms of what is captioned stand in the order of what is written.
-            found.setdefault(smiles, Molecule(smiles, Chem.MolFromSmiles(smiles), split_of(smiles)))
+            found.setdefault(smiles, Molecule(smiles, Chem.MolFromSmiles(smiles), split_of(main_fragment(smiles))))
     return tuple(found.values())
 
 

@@ -70,11 +70,14 @@ class Reaction:
 
 def common_species() -> frozenset[str]:
     """Canonical SMILES of all partners and of the conditions: reagents that many reactions share."""
-    from vlcli_molecules.metrics.molecules import canonical
+    from vlcli_molecules.metrics.molecules import canonical, canonical_side
 
     parts = [part for template in TEMPLATES for part in (*template.partners, *template.conditions)]
-    fragments = [piece for part in parts for piece in (part, *part.split("~"))]
-    return frozenset(found for found in map(canonical, fragments) if found is not None)
+    # A salt as one species, as a SMILES of two fragments, and its ions.
+    found = [
+        form(piece) for part in parts for piece in (part, *part.split("~")) for form in (canonical, canonical_side)
+    ]
+    return frozenset(species for species in found if species is not None)
 
 
 @functools.cache

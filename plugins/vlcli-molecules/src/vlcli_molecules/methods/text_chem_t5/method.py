@@ -90,8 +90,9 @@ class TextChemT5(Method):
             folder = open_checkpoint(self.checkpoint)
             self.tokenizer = load_tokenizer(folder, add_missing=self.add_missing)
         names = self.tasks if self.separate else (SINGLE,)
-        self.models = nn.ModuleDict({name: self.new_model(folder) for name in names})
-        self.product = TextChemModel(dict(self.models.items()), self.tokenizer, self.decodings(rows))
+        made = {name: self.new_model(folder) for name in names}
+        self.models = nn.ModuleDict({module_name(name): model for name, model in made.items()})
+        self.product = TextChemModel(made, self.tokenizer, self.decodings(rows))
 
     def new_model(self, folder: Path | None) -> T5ForConditionalGeneration:
         """A T5 with fresh weights, or with those of a checkpoint."""
@@ -139,7 +140,7 @@ class TextChemT5(Method):
         """One stage that shares all weights, or one for each task."""
         if not self.separate:
             return [Stage()]
-        return [Stage(name=task, trainable=(f"models.{task}.*",)) for task in self.tasks]
+        return [Stage(name=task, trainable=(f"models.{module_name(task)}.*",)) for task in self.tasks]
 
     def loader(self, examples: list[Example], spec: LoaderSpec) -> Loader:
         """Examples of the stage's task, or of all tasks equally often."""
@@ -163,7 +164,7 @@ class TextChemT5(Method):
 
     def training_step(self, batch: Batch, state: StepState, optimizer: str = "main") -> dict[str, Tensor]:
         """Cross-entropy per token of the outputs."""
-        model = self.models[state.stage.name if self.separate else SINGLE]
+        model = self.models[module_name(state.stage.name if self.separate else SINGLE)]
         return {"cross_entropy": model(**batch.inputs["batch"]).loss}
 
     def evaluate(self, evaluate: Evaluate) -> dict[str, float]:
@@ -194,6 +195,11 @@ class TextChemT5(Method):
         """Weights, tokenizer and `tasks.json`."""
         self.product.save(folder)
         return True
+
+
+def module_name(task: str) -> str:
+    """A name that no attribute of a module has (`forward` is one)."""
+    return f"t5_{task}"
 
 
 def spread(rows: list[Example], most: int) -> list[Example]:
