@@ -54,7 +54,7 @@ def embed(
         str | None, typer.Option("--column", help="Column of tables that holds the items of --modality.")
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Hash every file, even if its date is unchanged.")] = False,
-    prune: Annotated[bool, typer.Option("--prune", help="Afterwards forget items whose files are gone.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Afterwards forget what is gone or stale.")] = False,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Items a forward pass.")] = 32,
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Threads that read and load.")] = 2,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
@@ -268,6 +268,7 @@ def print_report(state: State, report: IngestReport, store: str, as_json: bool) 
             "store": store, "embedded": report.embedded, "reused": report.reused, "unchanged": report.unchanged,
             "refused": [{"path": line.path, "code": line.code, "reason": line.reason} for line in report.refused],
             "skipped": report.skipped, "repeated": report.repeated, "pruned": report.pruned,
+            "stale": report.stale,
         })  # fmt: skip
     else:
         reasons = Counter(line.code for line in report.refused)
@@ -286,4 +287,7 @@ def print_report(state: State, report: IngestReport, store: str, as_json: bool) 
     if report.repeated:
         state.note(f"note: {report.repeated:,} inputs named an item a second time and were left out")
     if report.pruned:
-        state.note(f"note: forgot {len(report.pruned):,} items whose files are gone")
+        state.note(f"note: forgot {len(report.pruned):,} items that are gone or stale")
+    if report.stale:
+        state.note(f"note: {len(report.stale):,} items are stale: their inputs were refused when last met, so search "
+                   f"leaves them out (vlcli store show {store} --stale; --prune forgets them)")  # fmt: skip

@@ -99,6 +99,10 @@ def search(
     space: Annotated[
         str | None, typer.Option(help="Load the store's space from elsewhere; it must be the same.")
     ] = None,
+    approximate: Annotated[
+        bool | None,
+        typer.Option("--approximate/--exact", help="By the index of `vlcli store index --kind ann`, or exactly."),
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Write the results as a page with pictures.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     max_memory: Annotated[
@@ -125,8 +129,11 @@ def search(
             opened, loaded, state.registry, text, file, top, where, modality, weight=text_weight, words=text_match,
             device=device, file_modality=file_modality, item=item,
             filters=build_filters(state.registry, filters or ()),
-            on_unreadable=lambda lost: state.note(unreadable_note(lost)),
+            on_unreadable=lambda lost: state.note(unreadable_note(lost)), approximate=approximate,
         )  # fmt: skip
+        searched = opened.searched
+        if searched.note:
+            state.note(f"note: {searched.note}")
         if html is not None:
             from vlcli.report.results import write_search_page
 
@@ -136,7 +143,8 @@ def search(
             )
             state.note(f"page: {html}")
     if json:
-        emit_json({"results": [as_json(hit) for hit in hits]})
+        emit_json({"search": {"kind": "words" if text_match else searched.kind, "note": searched.note},
+                   "results": [as_json(hit) for hit in hits]})  # fmt: skip
     else:
         rows = [(hit.rank, "-" if math.isnan(hit.score) else f"{hit.score:.3f}", shown(hit)) for hit in hits]
         typer.echo(table(["rank", "score", "item"], rows))

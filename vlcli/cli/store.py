@@ -10,6 +10,8 @@ import typer
 
 from vlcli.cli.output import emit_json, table
 from vlcli.cli.state import state_of
+from vlcli.cli.store_index import EPILOG as INDEX_EPILOG
+from vlcli.cli.store_index import index_command
 from vlcli.errors import ExitCode, VlcliError
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="List, show, check, repair, prune, export and remove stores.",
+    help="List, show, index, check, repair, prune, export, import and remove stores.",
     epilog="Examples: vlcli store list  ·  vlcli store show photos  ·  vlcli store export photos photos.parquet",
 )
 
@@ -76,6 +78,7 @@ def show_command(
     run: Annotated[int | None, typer.Option("--run", help="Only this run (with --ledger).")] = None,
     items: Annotated[bool, typer.Option("--items", help="Show items.")] = False,
     where: Annotated[str | None, typer.Option("--where", help="SQL condition on items.")] = None,
+    stale: Annotated[bool, typer.Option("--stale", help="Show the items that search leaves out.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many lines.")] = 20,
     as_json: AsJson = False,
 ) -> None:
@@ -86,13 +89,16 @@ def show_command(
         if ledger:
             lines = [asdict(line) for line in islice(found.ledger(run), limit)]
             return show_rows("ledger", lines, ("run", "outcome", "input", "code", "reason"), as_json)
+        if stale:
+            marks = [{"id": id, "code": code} for id, code in islice(found.stale().items(), limit)]
+            return show_rows("stale", marks, ("id", "code"), as_json)
         if items or where is not None:
             chosen = [asdict(item) for item in found.items(where=where, limit=limit)]
             return show_rows("items", chosen, ("id", "modality", "size", "text", "metadata"), as_json)
         overview = describe(found)
     if as_json:
         return emit_json(overview)
-    for key in ("path", "backend", "created", "items", "bytes", "commits"):
+    for key in ("path", "backend", "created", "items", "stale", "bytes", "commits", "search"):
         typer.echo(f"{key:10} {size_text(overview[key]) if key == 'bytes' else overview[key]}")
     space = overview["space"]
     typer.echo(f"{'space':10} {space['name']} ({space['dim']} numbers, {space['identity'][:19]}…)")
@@ -108,9 +114,21 @@ def describe(store: BaseStore) -> dict[str, Any]:
     return {
         "path": str(store.path), "backend": store.backend, "created": store.created, "items": len(store),
         "bytes": store.bytes_on_disk(), "commits": store.catalog.state().commits, "space": asdict(store.info),
-        "modalities": store.catalog.modalities(), "columns": store.columns(),
+        "stale": len(store.stale()), "search": search_kinds(store), "modalities": store.catalog.modalities(),
+        "columns": store.columns(),
         "runs": [{**asdict(run), "inputs": run.inputs} for run in store.runs()],
     }  # fmt: skip
+
+
+def search_kinds(store: BaseStore) -> str:
+    """How the store can be searched, in words."""
+    from vlcli.store.ann import ANN
+    from vlcli.store.search import SEARCH_SETTING
+
+    if not (store.path / ANN).exists():
+        return "exact"
+    default = store.catalog.setting(SEARCH_SETTING) == "ann"
+    return "approximate, exact on request" if default else "exact, approximate on request"
 
 
 def show_rows(name: str, rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:
@@ -168,12 +186,12 @@ def prune_command(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Forget items whose files are gone. It asks when that is more than half of them: a disk may be missing."""
+    """Forget items whose files are gone, and stale ones. It asks when that is more than half: a disk may be missing."""
     with opened(ctx, store, "r" if dry_run else "w") as found:
         gone, before = found.prune(dry_run=True), len(found)
         if not dry_run:
             if 2 * len(gone) > before and not yes:
-                confirm(f"The files of {len(gone)} of {before} items are gone. Forget them?")
+                confirm(f"{len(gone)} of {before} items are gone or stale. Forget them?")
             found.remove(gone)
     if as_json:
         emit_json({"pruned": gone, "dry_run": dry_run})
@@ -238,6 +256,9 @@ def import_command(
         state.note(f"note: the run that writes {folder} has not ended: run its command again, then import again")
     if report.refused:
         raise typer.Exit(ExitCode.REFUSED if report.imported + report.unchanged else ExitCode.FAILED)
+
+
+app.command("index", epilog=INDEX_EPILOG)(index_command)
 
 
 @app.command("rm", epilog="Example: vlcli store rm photos --yes")

@@ -210,7 +210,7 @@ def check_index(folder: Path) -> list[Problem]:
     try:
         checked_bytes(folder)
     except IndexUnusable as error:
-        return [Problem("index", f"{ANN}: {error}; build it again: vlcli store index {folder}")]
+        return [Problem("index", f"{ANN}: {error}; build it again: vlcli store index {folder} --kind ann")]
     return []
 
 

@@ -418,6 +418,13 @@ class BaseStore:
         with self.reading() as state:
             return build_index(self, self.version_of(state), table_blocks(self, verify=True))
 
+    def build_cache(self) -> int:
+        """Make ready what exact search derives, where the back end derives something; gives the number of rows."""
+        with self.reading() as state:
+            for _ in self.blocks(state, fresh=False):
+                break
+            return self.catalog.count()
+
     def drop_index(self) -> bool:
         """Remove the approximate index; gives whether there was one."""
         there = (self.path / ANN).exists()
@@ -459,9 +466,9 @@ class BaseStore:
         self._need_writer()
         done = maintenance.repair(self)
         self._drop_cache()
-        if check_index(self.path):
+        if damaged_index := check_index(self.path):
             self.drop_index()
-        return done
+        return [*done, *damaged_index]
 
     def _drop_cache(self) -> None:
         """Forget what is derived; it is built again when it is needed."""

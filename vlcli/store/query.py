@@ -125,6 +125,7 @@ def search_store(
     top: int = 10, where: str | None = None, modality: str | None = None, *, weight: float = 0.5,
     words: bool = False, device: str = "auto", file_modality: str | None = None, item: str | None = None,
     filters: Sequence[ItemFilter] = (), on_unreadable: Callable[[list[tuple[str, VlcliError]]], None] | None = None,
+    approximate: bool | None = None,
 ) -> list[Hit]:  # fmt: skip
     """The `top` items nearest to a query, best first.
 
@@ -137,6 +138,8 @@ def search_store(
         item: an inline value to search for as an example, such as a SMILES string.
         filters: only items that pass; see `vlcli.store.filters`. Without any query, the first `top` of them are
             answered in the order of arrival, with scores that are not numbers.
+        approximate: use the approximate index, or do not; None does what the store was told to. `store.searched` says
+            what was done.
         on_unreadable: told which items the filters could not judge; they are not answered.
 
     Raises:
@@ -162,7 +165,7 @@ def search_store(
     else:
         store.check_space(space.identity, space.name)
     vector = query_vector(space, registry, text=text, file=file, weight=weight, modality=file_modality, item=item)
-    return store.search(vector[None], top, where=where, modality=modality, **narrowed)[0]
+    return store.search(vector[None], top, where=where, modality=modality, approximate=approximate, **narrowed)[0]
 
 
 def as_they_came(store: VectorStore, ids: Sequence[str]) -> list[Hit]:

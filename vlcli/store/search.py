@@ -76,8 +76,8 @@ def search_near(
         found = search_index(store.ann.at(store.version_of(state), store), store, queries, top, excluded)
     except IndexUnusable as error:
         reason = f"the approximate index was not used: {error}"
-        remedy = f"; to build it: vlcli store index {store.path}" if error.remedy else ""
-        store.searched = Searched("exact", reason + remedy)
+        remedy = f"; to build it: vlcli store index {store.path} --kind ann" if error.remedy else ""
+        store.searched = Searched("exact", reason + remedy if asked or error.remedy else "")
         return None
     except VlcliError as error:
         if asked or error.code != "P203":

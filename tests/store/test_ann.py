@@ -1,0 +1,206 @@
+"""The approximate index: its answers are verified, and an index that does not fit is never believed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.store.conftest import SPACE, make_row, make_rows, unit
+from vlcli.cli.main import run
+from vlcli.errors import VlcliError
+from vlcli.store import Refusal, create_store, open_store
+from vlcli.store.ann import ANN, KEY
+from vlcli.store.base import BaseStore
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("usearch") is None, reason="usearch is not installed: pip install 'vlcli[ann]'"
+)
+QUERIES = unit(4, seed=8)
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test is an installation of its own."""
+    monkeypatch.setenv("VLCLI_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def indexed(filled: Callable[..., Path]) -> Path:
+    """A store of 300 rows with an index."""
+    folder = filled(300)
+    with open_store(folder) as store:
+        assert store.build_index() == 300
+    return folder
+
+
+def same_as_exact(store: BaseStore, top: int = 5) -> str:
+    """Search both ways, for many queries and for one; the answers must be the same. How the second was done."""
+    exact = store.search(QUERIES, top)
+    assert store.searched.kind == "exact"
+    assert store.search(QUERIES, top, approximate=True) == exact
+    assert store.search(QUERIES[:1], top, approximate=True) == exact[:1]
+    return store.searched.kind
+
+
+def test_answers_are_those_of_the_exact_search(indexed: Path) -> None:
+    with open_store(indexed) as store:
+        assert same_as_exact(store) == "approximate" and store.searched.note == ""
+        assert same_as_exact(store, top=300) == "approximate"
+        assert same_as_exact(store, top=1001) == "exact" and "more than" in store.searched.note
+        assert store.check() == []
+
+
+def test_an_empty_store_and_one_row(filled: Callable[..., Path]) -> None:
+    with open_store(filled(rows=[]), mode="w") as store:
+        assert store.build_index() == 0
+        assert store.search(QUERIES, 3, approximate=True) == [[], [], [], []]
+        store.add(make_rows(1))
+        assert store.build_index() == 1 and same_as_exact(store) == "approximate"
+
+
+def test_what_changed_since_is_searched_exactly(indexed: Path) -> None:
+    with open_store(indexed, mode="w") as store:
+        best = store.search(QUERIES[:1], 1, approximate=True)[0][0].id
+        store.add([make_row(5, QUERIES[0]), make_row(500, QUERIES[1])])  # replaced and new
+        assert [hit.id for hit in store.search(QUERIES[:1], 2, approximate=True)[0]] == [
+            make_row(5, QUERIES[0]).id,
+            best,
+        ]
+        store.remove([best, make_row(9, QUERIES[0]).id])
+        assert best not in {hit.id for hit in store.search(QUERIES[:1], 10, approximate=True)[0]}
+        store.add(refused=[Refusal(make_row(500, QUERIES[1]).id, "D201", "broken")])
+        assert same_as_exact(store) == "approximate"
+    with open_store(indexed) as store:
+        assert same_as_exact(store, top=50) == "approximate"
+        assert store.check() == []
+
+
+def test_much_change_asks_for_a_new_index(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vlcli.store.cache.PATCH_ROWS", 3)
+    monkeypatch.setattr("vlcli.store.cache.PATCH_SHARE", 0.0)
+    with open_store(indexed, mode="w") as store:
+        store.add(make_rows(4, seed=5))
+        assert same_as_exact(store) == "exact"
+        assert "8 rows have changed" in store.searched.note and f"vlcli store index {indexed}" in store.searched.note
+        store.build_index()
+        assert same_as_exact(store) == "approximate"
+
+
+def test_filters_are_answered_exactly(indexed: Path) -> None:
+    with open_store(indexed) as store:
+        for condition in ({"where": "size < 150"}, {"modality": "text"}, {"ids": [make_row(3, QUERIES[0]).id]}):
+            expected = store.search(QUERIES, 5, **condition)
+            assert store.search(QUERIES, 5, approximate=True, **condition) == expected
+            assert store.searched.kind == "exact" and "filter" in store.searched.note
+
+
+@pytest.mark.parametrize("where", ["header", "graph", "numbers", "digest", "cut", "empty", "longer"])
+def test_a_damaged_index_is_not_used(indexed: Path, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytearray((indexed / ANN).read_bytes())
+    places = {"header": 30, "graph": len(data) // 2, "numbers": len(data) - 3000, "digest": len(data) - 5}
+    if where in places:
+        data[places[where]] ^= 1
+    changed = {"cut": data[:-100], "empty": b"", "longer": data + b"x"}.get(where, data)
+    (indexed / ANN).write_bytes(changed)
+    monkeypatch.setattr("vlcli.store.ann.new_graph", lambda dim: pytest.fail("its bytes reached the library"))
+    with open_store(indexed) as store:
+        assert same_as_exact(store) == "exact" and "damaged" in store.searched.note
+        assert [problem.kind for problem in store.check()] == ["index"]
+    with open_store(indexed, mode="repair") as store:
+        assert [problem.kind for problem in store.repair()] == ["index"]
+        assert not (indexed / ANN).exists() and store.check() == []
+
+
+def test_an_index_of_another_installation_never_reaches_the_library(
+    indexed: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (own_home / KEY).write_bytes(bytes(32))
+    monkeypatch.setattr("vlcli.store.ann.new_graph", lambda dim: pytest.fail("its bytes reached the library"))
+    with open_store(indexed) as store:
+        assert same_as_exact(store) == "exact" and "this installation" in store.searched.note
+    (own_home / KEY).unlink()
+    with open_store(indexed) as store:
+        assert same_as_exact(store) == "exact" and "this installation" in store.searched.note
+        assert store.check() == []
+
+
+def test_an_index_of_another_store_is_not_used(indexed: Path, tmp_path: Path) -> None:
+    with create_store(tmp_path / "other", SPACE) as other:
+        other.add(make_rows(300, seed=9))
+        other.build_index()
+    shutil.copy(tmp_path / "other" / ANN, indexed / ANN)
+    with open_store(indexed) as store:
+        assert same_as_exact(store) == "exact" and "another store" in store.searched.note
+
+
+def test_an_index_that_can_not_be_written_leaves_the_one_before(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (indexed / ANN).read_bytes()
+
+    def full(*arguments: object) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    with open_store(indexed, mode="w") as store:
+        store.add([make_row(700, QUERIES[0])])
+        monkeypatch.setattr("vlcli.store.ann.keyed_digest", full)
+        with pytest.raises(OSError, match="No space"):
+            store.build_index()
+        monkeypatch.undo()
+    assert (indexed / ANN).read_bytes() == before
+    assert sorted(path.name for path in indexed.glob(".*")) == []
+
+
+def test_a_damaged_vector_that_would_be_an_answer_is_noticed(filled: Callable[..., Path]) -> None:
+    folder = filled(300)
+    with open_store(folder, mode="w") as store:
+        if store.backend != "sqlite":
+            pytest.skip("the table of this back end can not be changed behind its back")
+        store.build_index()
+        best = store.search(QUERIES[:1], 1)[0][0].id
+        (number,) = store.catalog.numbers_of([best]).values()
+        blob = np.array(store.vectors([best])[0])
+        blob[3] += 1e-4
+        store.catalog.connection.execute("UPDATE vectors SET vector = ? WHERE n = ?", (blob.tobytes(), number))
+        with pytest.raises(VlcliError, match="S111"):
+            store.search(QUERIES[:1], 1, approximate=True)
+
+
+def test_without_the_library(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_store(indexed, mode="w") as store:
+        store.set_default_search("ann")
+        store.search(QUERIES, 5, approximate=None)
+        assert store.searched.kind == "approximate"
+    monkeypatch.setitem(sys.modules, "usearch.index", None)
+    with open_store(indexed) as store:
+        expected = store.search(QUERIES, 5)
+        with pytest.raises(VlcliError, match=r"P203.*vlcli\[ann\]"):
+            store.search(QUERIES, 5, approximate=True)
+        assert store.search(QUERIES, 5, approximate=None) == expected  # not asked for by hand: exact, with a note
+        assert store.searched.kind == "exact" and "vlcli[ann]" in store.searched.note
+
+
+def test_the_command(indexed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def told(*arguments: str) -> dict[str, object]:
+        assert run(["store", "index", str(indexed), "--json", *arguments]) == 0
+        answer: dict[str, object] = json.loads(capsys.readouterr().out)
+        return answer
+
+    assert told()["kind"] == "exact"
+    report = told("--kind", "ann", "--default")
+    assert (report["rows"], report["recall"], report["default"]) == (300, 1.0, True)
+    with open_store(indexed) as store:
+        store.search(QUERIES, 5, approximate=None)
+        assert store.searched.kind == "approximate"
+    assert told("--drop")["removed"] is True and not (indexed / ANN).exists()
+    with open_store(indexed) as store:
+        store.search(QUERIES, 5, approximate=None)
+        assert store.searched.kind == "exact" and store.searched.note == ""
+    assert run(["store", "index", str(indexed), "--drop", "--default"]) == 2
+    assert "U315" in capsys.readouterr().err
