@@ -23,6 +23,7 @@ from vlcli.align.space import Space, Tower, identity_of
 from vlcli.align.weights import read_safetensors, weights_sha256
 from vlcli.errors import VlcliError
 from vlcli.runtime.files import current_umask, make_folder, scratch_folder, sha256_file, sync_folder, sync_tree
+from vlcli.runtime.tensors import save_tensors
 
 if TYPE_CHECKING:
     from vlcli.registry import Registry
@@ -79,8 +80,6 @@ def save_space(space: Space, folder: Path) -> None:
     Everything is complete and synced before the first file is replaced, so a full disk does no harm. While files are
     replaced, the earlier version is kept in `.previous`, which `read_space` falls back to.
     """
-    from safetensors.torch import save_file
-
     description = space.describe()
     tensors: dict[str, Tensor] = {}
     with scratch_folder(folder) as scratch:
@@ -96,7 +95,7 @@ def save_space(space: Space, folder: Path) -> None:
         description["identity"] = identity_of(description)
         text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
         (scratch / SPACE_FILE).write_text(text, encoding="utf-8")
-        save_file(tensors, scratch / WEIGHTS_FILE, metadata={"format": "pt"})
+        save_tensors(tensors, scratch / WEIGHTS_FILE, {"format": "pt"})
         (scratch / WEIGHTS_FILE).chmod(0o666 & ~current_umask())
         sync_tree(scratch)
         replace_files(scratch, folder)

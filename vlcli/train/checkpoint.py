@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from vlcli.errors import VlcliError
 from vlcli.runtime.files import make_folder, sha256_file, sync_folder, sync_tree
+from vlcli.runtime.tensors import save_tensors
 
 UNFINISHED = ".writing-"
 TENSOR_KEY = "__tensor__"
@@ -94,7 +95,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int = 
         temporary.mkdir()
         tensors: dict[str, Tensor] = {}
         content = json.dumps(pack(state, tensors))
-        save_file(tensors, temporary / "tensors.safetensors")
+        save_tensors(tensors, temporary / "tensors.safetensors")
         (temporary / "state.json").write_text(content, encoding="utf-8")
         sums = {name: sha256_file(temporary / name) for name in ("tensors.safetensors", "state.json")}
         (temporary / "checksums.json").write_text(json.dumps(sums), encoding="utf-8")

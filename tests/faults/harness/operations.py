@@ -243,6 +243,24 @@ class Workshop:
 
         return Operation(name, root, before, command, self.world.folder, sound, complete)
 
+    def convert_weights(self) -> Operation | None:
+        """Convert the published weights of an encoder into its cache; None where they are not installed."""
+        from vlcli_images.efficientnet import WeightsError, _cache_is_good, find_weights
+
+        try:
+            find_weights()
+        except WeightsError:
+            return None
+        root, before = self._place("convert-weights")
+        argv = [str(root / "cache" / "weights.safetensors")]
+
+        def complete(folder: Path) -> str:
+            good = _cache_is_good(folder / "cache" / "weights.safetensors")
+            return "" if good else "the cache is not what was converted"
+
+        return Operation("convert-weights", root, before, argv, self.world.folder, lambda folder, marks: "", complete,
+                         call="harness.tasks:convert_weights")  # fmt: skip
+
     def file_operations(self, store: Path) -> list[Operation]:
         """Export, report and recipe copy over older files."""
         return [

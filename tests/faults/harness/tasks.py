@@ -25,3 +25,8 @@ def convert_weights(file: str) -> None:
 
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     _convert(Path(file))
+
+
+def write_carelessly(file: str) -> None:
+    """Write a file as one should not: without a sync."""
+    Path(file).write_text("important", encoding="utf-8")

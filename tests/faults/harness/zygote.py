@@ -111,19 +111,26 @@ def child(order: dict[str, Any], report: int) -> int:
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_limit"], order["file_limit"]))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    if order.get("call"):
-        module, _, name = order["call"].partition(":")
-        code = int(getattr(importlib.import_module(module), name)(*order["argv"]) or 0)
-    else:
-        from vlcli.cli.main import run
-
-        code = int(run(order["argv"]))
-    mark(f"exit {code}")
-    counts = shim.stop() if shim is not None else (0, 0)
+    code = 1
+    try:
+        code = perform(order)
+        mark(f"exit {code}")
+    finally:
+        counts = shim.stop() if shim is not None else (0, 0)
+        os.write(report, json.dumps({"changes": counts[0], "failed": counts[1]}).encode())
     sys.stdout.flush()
     sys.stderr.flush()
-    os.write(report, json.dumps({"changes": counts[0], "failed": counts[1]}).encode())
     return code
+
+
+def perform(order: dict[str, Any]) -> int:
+    """The command, or the function; gives the exit code."""
+    if order.get("call"):
+        module, _, name = order["call"].partition(":")
+        return int(getattr(importlib.import_module(module), name)(*order["argv"]) or 0)
+    from vlcli.cli.main import run
+
+    return int(run(order["argv"]))
 
 
 def wait(process: int, kill_after: float | None, limit: float) -> tuple[int, bool]:
