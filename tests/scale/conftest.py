@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,3 +54,15 @@ def vlcli(tmp_path: Path) -> Vlcli:
         )  # fmt: skip
 
     return run
+
+
+@pytest.fixture
+def registry_space() -> Any:
+    """A small space of texts, and the registry."""
+    from vlcli.align import Space, Tower
+    from vlcli.plugins import load_plugins
+
+    registry = load_plugins().registry
+    encoder = registry.build("encoder", "text/small-gru", {"width": 8, "dim": 8})
+    encoder.fit(["red cat", "green dog"])
+    return Space("demo", {"text": Tower(encoder, name="text/small-gru")}).eval(), registry

@@ -13,6 +13,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -93,9 +94,14 @@ def ray_running(address: str | None, cpus: int) -> Iterator[Any]:
 
 
 def local_settings() -> dict[str, str]:
-    """Variables that keep a Ray of our own to this machine; Ray reads them when it is imported."""
-    settings = {
-        "RAY_USAGE_STATS_ENABLED": "0",
+    """Variables that keep a Ray of our own to this machine.
+
+    Ray reads most of them when it is imported; in a program that has imported it already, its own settings hold.
+    """
+    settings = {"RAY_USAGE_STATS_ENABLED": "0"}
+    if "ray" in sys.modules:
+        return settings
+    settings |= {
         # Ray takes 127.0.0.1 for "find the outward address" on Linux unless this says that there is no cluster.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }
