@@ -278,12 +278,14 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     assert IMAGES.load(found).size == (64, 48)
 
 
-def test_a_large_jpeg_is_decoded_smaller_but_never_below_min_side(tmp_path: Path) -> None:
+def test_a_large_jpeg_is_decoded_smaller_but_with_a_margin_above_min_side(tmp_path: Path) -> None:
     gradient(1600, 1200).save(tmp_path / "large.jpg", quality=95)
     full = IMAGES.load(source(tmp_path / "large.jpg"))
     assert full.size == (1600, 1200)
-    small = IMAGES.load(source(tmp_path / "large.jpg"), min_side=224)
+    small = IMAGES.load(source(tmp_path / "large.jpg"), min_side=200)
     assert small.size == (400, 300)
+    assert IMAGES.load(source(tmp_path / "large.jpg"), min_side=224).size == (800, 600)
+    assert IMAGES.load(source(tmp_path / "large.jpg"), min_side=401).size == (1600, 1200)
     assert close(small, full.resize(small.size, Image.Resampling.BOX), 2.0)
     assert IMAGES.load(source(tmp_path / "large.jpg"), min_side=700).size == (1600, 1200)
 
@@ -292,7 +294,7 @@ def test_min_side_keeps_the_orientation(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     gradient(1600, 1200).save(tmp_path / "turned.jpg", exif=exif)
-    assert IMAGES.load(source(tmp_path / "turned.jpg"), min_side=224).size == (300, 400)
+    assert IMAGES.load(source(tmp_path / "turned.jpg"), min_side=200).size == (300, 400)
 
 
 def test_preview_is_a_small_png(tmp_path: Path) -> None:

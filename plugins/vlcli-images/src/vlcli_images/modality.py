@@ -6,6 +6,7 @@ Headers are read before pixels, so a decompression bomb costs nothing; see `vlcl
 from __future__ import annotations
 
 import io
+import math
 import struct
 import warnings
 from collections.abc import Iterator
@@ -28,6 +29,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "MPO", "HEIF")
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, OverflowError,
                  struct.error, ZeroDivisionError, AttributeError, RuntimeError)  # fmt: skip
 ORIENTATION_TAG = 0x0112
+# The decoder's own shrinking is coarser than a resize; what is left for the resize hides that. Smallest cosine of
+# embeddings to those of full decoding on photographs: 0.992 at a margin of 1, 0.998 at 1.5 and above.
+DRAFT_MARGIN = 1.5
 
 # Pillow warns above a ceiling of its own; here `max_pixels()` rules, and it refuses before anything is decoded.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -50,7 +54,7 @@ class ImagesModality:
         Args:
             source: a picture file.
             min_side: the caller will shrink the picture to a shorter side of this many pixels. A large JPEG is then
-                decoded at 1/2, 1/4 or 1/8 of its size (never below `min_side`), several times faster.
+                decoded at 1/2, 1/4 or 1/8 of its size (never below `DRAFT_MARGIN * min_side`), several times faster.
 
         Raises:
             VlcliError: D111-D115 for the file itself, D301 too many pixels, D302 not a picture, D303 truncated or
@@ -178,12 +182,15 @@ def webp_size(start: bytes) -> tuple[int, int] | None:
 
 
 def shrink_on_decode(picture: Image.Image, min_side: int | None) -> None:
-    """Ask the JPEG decoder for a smaller picture whose shorter side is still at least `min_side`."""
+    """Ask the JPEG decoder for a smaller picture whose shorter side is still at least `DRAFT_MARGIN * min_side`."""
     shorter = min(picture.size)
-    if picture.format not in ("JPEG", "MPO") or min_side is None or shorter < 2 * min_side:
+    if picture.format not in ("JPEG", "MPO") or min_side is None:
+        return
+    wanted = math.ceil(DRAFT_MARGIN * min_side)
+    if shorter < 2 * wanted:
         return
     width, height = picture.size
-    picture.draft(None, (-(-width * min_side // shorter), -(-height * min_side // shorter)))
+    picture.draft(None, (-(-width * wanted // shorter), -(-height * wanted // shorter)))
 
 
 def upright(picture: Image.Image) -> Image.Image:
