@@ -115,11 +115,11 @@ def shared_texts(root: Path) -> list[str]:
     return list(found)
 
 
-def shared_embeddings(root: Path, count: int, queries: int, folder: Path) -> tuple[Any, Any]:
+def shared_embeddings(root: Path, count: int, queries: int, folder: Path, skip: int = 0) -> tuple[Any, Any]:
     """MiniLM vectors of a seeded sample of `shared_texts`: `[count, 384]` to search in, `[queries, 384]` to search for.
 
-    The queries are other texts of the same sample. What was embedded once is kept in `folder`, under a name that holds
-    the hash of the texts and the space, so another sample or model never takes its place.
+    The queries are other texts of the same sample; `skip` leaves out its beginning. What was embedded once is kept in
+    `folder`, under a name that holds the hash of the texts and the space: another sample never takes its place.
     """
     import numpy as np
 
@@ -129,7 +129,7 @@ def shared_embeddings(root: Path, count: int, queries: int, folder: Path) -> tup
 
     texts = shared_texts(root)
     random.Random(0).shuffle(texts)
-    texts = texts[: count + queries]
+    texts = texts[skip : skip + count + queries]
     registry = load_plugins().registry
     space = load_space("text/minilm", registry, "cpu")
     key = hashlib.sha256("\n".join([space.identity, *texts]).encode()).hexdigest()[:16]
@@ -141,4 +141,4 @@ def shared_embeddings(root: Path, count: int, queries: int, folder: Path) -> tup
         with atomic_path(file) as temporary, temporary.open("wb") as stream:
             np.save(stream, vectors)
     vectors = np.load(file)
-    return vectors[:-queries], vectors[-queries:]
+    return vectors[:count], vectors[count:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -62,14 +62,14 @@ def index_command(
         typer.echo(text)
 
 
-def build(opened: BaseStore, name: str, kind: str) -> dict[str, object]:
+def build(opened: BaseStore, name: str, kind: str) -> dict[str, Any]:
     """Build one kind; gives what it is and how long it took."""
     from vlcli.store.ann import ANN
     from vlcli.store.recall import measured_recall
 
     started = time.perf_counter()
     rows = opened.build_index() if kind == "ann" else opened.build_cache()
-    report: dict[str, object] = {
+    report: dict[str, Any] = {
         "store": name, "kind": kind, "rows": rows, "seconds": round(time.perf_counter() - started, 3),
     }  # fmt: skip
     if kind == "ann" and rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -33,7 +33,7 @@ class Fetched(Generic[Item, Result]):
 
 def prefetch(
     function: Callable[[Item], Result], items: Iterable[Item], *, workers: int = 2, ahead: int = 8
-) -> Iterator[Fetched[Item, Result]]:
+) -> Generator[Fetched[Item, Result], None, None]:
     """Apply a function to items in threads and yield the outcomes in the order of the items.
 
     At most `workers + ahead` items are taken before the first of them has been handed out. Closing the iterator (or an
