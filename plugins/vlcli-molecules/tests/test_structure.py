@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rdkit import Chem
+from rdkit import Chem, RDConfig
 from vlcli_molecules import worker
 from vlcli_molecules.conversion import MAX_SYMBOLS, split_selfies, to_selfies, to_smiles
 from vlcli_molecules.options import StructureOptions, environment_options, options_from
@@ -183,3 +185,32 @@ def test_nothing_is_looked_up_on_the_network(monkeypatch: pytest.MonkeyPatch) ->
             "check_smarts": {"smarts": "c1ccccc1"},
         }[operation]
         assert "result" in worker.answer({"operation": operation, **arguments})
+
+
+def nci_round_trips(step: int) -> tuple[int, int, int, int]:
+    """Of the NCI molecules in RDKit's data: lines, molecules that RDKit reads, that SELFIES writes, that come back."""
+    lines = read = written = same = 0
+    with (Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi").open(encoding="utf-8") as file:
+        for line in itertools.islice(file, 0, None, step):
+            lines += 1
+            try:
+                found = parse(line.split()[0], notation="smiles")
+            except VlcliError:
+                continue
+            read += 1
+            if found.selfies is not None:
+                written += 1
+                same += Chem.CanonSmiles(to_smiles(found.selfies)) == found.smiles
+    return lines, read, written, same
+
+
+def test_molecules_come_back_from_selfies() -> None:
+    lines, read, written, same = nci_round_trips(12)
+    assert read >= lines - 2
+    assert written >= read - 3
+    assert same == written
+
+
+@pytest.mark.slow
+def test_all_nci_molecules_come_back_from_selfies() -> None:
+    assert nci_round_trips(1) == (4999, 4991, 4982, 4982)
