@@ -11,7 +11,7 @@ export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: install demo test lint types docs dist claims bench clean
+.PHONY: install demo test lint docs dist claims bench torture clean
 
 install: $(STAMP)
 
@@ -42,12 +42,16 @@ lint: $(STAMP)
 
 # Every claim on fresh seeds; the long tests.
 claims: $(STAMP)
-	for method in contrastive mod-x align albef; do $(BIN)/vlcli reproduce $$method || echo "$$method: not reproduced"; done
+	for method in contrastive mod-x align albef selformer text-chem-t5; do $(BIN)/vlcli reproduce $$method || echo "$$method: not reproduced"; done
 	$(BIN)/python -m pytest -m slow
 
+# The table of docs/benchmarks.md, beside the peers; writes docs/evidence/bench.json.
 bench: $(STAMP)
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/losses.py
+	$(BIN)/python benchmarks/run.py
+
+# Kills, power cuts, full disks, hostile and damaged files; writes docs/evidence/torture.json.
+torture: $(STAMP)
+	$(BIN)/python tests/torture/run.py
 
 docs: $(STAMP)
 	$(BIN)/python docs/build_reference.py

@@ -290,8 +290,22 @@ class Watch:
         sys.addaudithook(self.hook)
 
     def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.on and event in WATCHED:
+        if self.on and event in WATCHED and not is_own_worker(event, arguments):
             self.seen.append(f"{event}{arguments!r}"[:200])
+
+
+def is_own_worker(event: str, arguments: tuple[Any, ...]) -> bool:
+    """A plugin's worker process, started at its first use: this Python with one of our modules, named in our code."""
+    if event != "subprocess.Popen":
+        return False
+    command = arguments[1]
+    words = [str(word) for word in command] if isinstance(command, list | tuple) else []
+    return (
+        len(words) >= 3
+        and words[0] == sys.executable
+        and "-m" in words
+        and words[words.index("-m") + 1].startswith("vlcli_")
+    )
 
 
 def try_way(way: Way, folder: Path, watch: Watch) -> dict[str, Any]:

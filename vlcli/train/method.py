@@ -104,7 +104,7 @@ class Setup:
     seed: int
     total_steps: int
     captions: Callable[[], list[str]]
-    examples: Examples = no_examples
+    examples: Examples = field(default_factory=lambda: no_examples)
 
     def require_space(self, method: str, *modalities: str) -> Space:
         """The space, with these modalities.
@@ -191,7 +191,7 @@ class Method(nn.Module):
         return evaluate("test", "test", None)
 
     def validate(self) -> dict[str, float]:
-        """Metrics for the curve; without any, a method that gives a space is measured by retrieval on validation data."""
+        """Metrics for the curve; without any, a space is measured by retrieval on the validation data."""
         return {}
 
     def result_space(self) -> Space | None:
