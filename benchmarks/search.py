@@ -158,7 +158,8 @@ def measure_ann(report: Report, settings: Settings) -> None:
                    f"{middle['exact'] / few:.2f} ms")  # fmt: skip
         report.add("search: throughput of the approximate index / exact, 64 at once",
                    common.ratio(times["exact 64"], times["ann 64"]),
-                   detail=f"{middle['ann 64'] / QUERIES:.2f} ms a query, exact {middle['exact 64'] / QUERIES:.2f} ms")  # fmt: skip
+                   detail=f"{middle['ann 64'] / QUERIES:.2f} ms a query, exact "
+                   f"{middle['exact 64'] / QUERIES:.2f} ms")  # fmt: skip
 
 
 def measure_growth(report: Report, settings: Settings) -> None:
