@@ -106,3 +106,24 @@ def test_data_sets_pair_items_with_captions(tables: Registry, tmp_path: Path) ->
     assert named[0].sources["numbers"].value == "good"
     with pytest.raises(VlcliError, match="P206"):
         open_dataset(str(path), tables, {"item_column": "label"})
+
+
+class Noted(str):
+    """An item that says what was done to it."""
+
+    notes = ("shortened", "cleaned")
+
+
+def test_the_ledger_keeps_what_loading_changed(tmp_path: Path) -> None:
+    import numpy as np
+
+    from vlcli.align.loading import notes_of
+    from vlcli.store import Row, SpaceInfo, create_store
+
+    assert notes_of(Noted("x")) == ("shortened", "cleaned")
+    assert notes_of("x") == ()
+    vector = np.array([1, 0], np.float32)
+    row = Row("a", None, "words", "h", None, None, None, "a", {}, vector, "; ".join(notes_of(Noted("x"))))
+    with create_store(tmp_path / "s", SpaceInfo("toy/space", "sha256:" + "a" * 64, 2, "toy/space")) as store:
+        store.add([row])
+        assert [(line.outcome, line.reason) for line in store.ledger()] == [("embedded", "shortened; cleaned")]

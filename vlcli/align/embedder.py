@@ -57,12 +57,14 @@ class Embedded:
         vector: float32 `[D]` of length 1, or None when the input was refused.
         error: why it was refused, or None.
         content_hash: SHA-256 of the file's bytes or of the inline value; None when the file can not be read.
+        notes: what loading changed; the ledger keeps it.
     """
 
     source: Source
     vector: np.ndarray | None
     error: VlcliError | None
     content_hash: str | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -186,7 +188,8 @@ class Embedder:
                 else:
                     vectors[id(good[index])] = outcome
         self.statistics.items += len(window)
-        return [Embedded(item.source, vectors.get(id(item)), item.error, item.content_hash) for item in window]
+        return [Embedded(item.source, vectors.get(id(item)), item.error, item.content_hash, item.notes)
+                for item in window]  # fmt: skip
 
     def check_that_some_fit(self) -> None:
         """To refuse every input one by one for want of memory would hide what is wrong: the ceiling."""

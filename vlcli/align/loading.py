@@ -33,6 +33,7 @@ class Loaded:
         inputs: what the encoder's `preprocess` gave.
         length: its cost.
         content_hash: SHA-256 of the file's bytes or of the inline value; None when the file can not be read.
+        notes: what loading changed, as the loaded item says in its attribute `notes`, if it has one.
         short_of_memory: the reason is memory, which may have been short only because others were loaded meanwhile.
     """
 
@@ -41,6 +42,7 @@ class Loaded:
     length: int = 1
     error: VlcliError | None = None
     content_hash: str | None = None
+    notes: tuple[str, ...] = ()
     short_of_memory: bool = False
 
     def size(self) -> int:
@@ -112,7 +114,7 @@ class Loader:
                 self.preprocess_one(result, item)
             return results
         for (result, _), row in zip(items, rows, strict=True):
-            result.inputs, result.length = row, self.encoder.length(row)
+            result.inputs, result.length, result.notes = row, self.encoder.length(row), notes_of(item)
         return results
 
     def load_one(self, source: Source) -> Loaded:
@@ -128,6 +130,7 @@ class Loader:
 
     def preprocess_one(self, result: Loaded, item: Any) -> None:
         """Preprocess one item into its result."""
+        result.notes = notes_of(item)
         try:
             result.inputs = self.encoder.preprocess(item)
             result.length = self.encoder.length(result.inputs)
@@ -147,6 +150,12 @@ def content_hash(source: Source) -> str | None:
         return sha256_file(source.path) if source.path.is_file() else None
     except OSError:
         return None
+
+
+def notes_of(item: Any) -> tuple[str, ...]:
+    """What a loaded item says was changed on the way; items need not say anything."""
+    notes = getattr(item, "notes", ())
+    return tuple(map(str, notes)) if isinstance(notes, tuple | list) else ()
 
 
 def refuse(result: Loaded, error: Exception) -> None:

@@ -246,7 +246,7 @@ class BaseStore:
             self.begin_run("add")
             self._implicit_run = True
         lines: list[tuple[str, Outcome, str, str]] = [(seen.id, "unchanged", "", "") for seen in unchanged]
-        lines += [(id, "embedded", "", "") for id in good]
+        lines += [(id, "embedded", "", row.note) for id, row in good.items()]
         lines += [(line.path, "refused", line.code, line.reason) for line in (*refused, *problems)]
         with self._undoing(), self.catalog.commit(self.table.version) as change:
             kept = list(good.values())

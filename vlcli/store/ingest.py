@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from vlcli.api import Source
@@ -263,13 +263,15 @@ class Ingestion:
             group = groups[outcome.source.id]
             for index, one in enumerate(group):
                 if outcome.vector is not None:
-                    self.keep(one, outcome.vector, reused=index > 0)
+                    self.keep(one, outcome.vector, reused=index > 0, notes=getattr(outcome, "notes", ()))
                 elif outcome.error is not None:
                     self.refuse_error(one.item.source, outcome.error)
 
-    def keep(self, examined: Examined, vector: NDArray[np.float32], reused: bool) -> None:
-        """Put a row into the next commit."""
-        self.rows.append(examined.row(vector))
+    def keep(
+        self, examined: Examined, vector: NDArray[np.float32], reused: bool, notes: Sequence[str] = ()
+    ) -> None:
+        """Put a row into the next commit; the ledger keeps the notes."""
+        self.rows.append(replace(examined.row(vector), note="; ".join(notes)))
         self.reused_rows += reused
         self.advance(1)
         self.commit_if_due()

@@ -48,6 +48,7 @@ class Row:
         text: what full-text search finds: the inline value, or a caption.
         metadata: flat, JSON-serialisable columns.
         vector: `[D]` float32, unit norm.
+        note: what the ledger says of it: what was changed on the way, e.g. "largest of 2 fragments kept".
     """
 
     id: str
@@ -60,6 +61,7 @@ class Row:
     text: str | None
     metadata: Mapping[str, Any]
     vector: NDArray[np.float32]
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
