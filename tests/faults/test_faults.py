@@ -14,8 +14,10 @@ from harness.disk import Choice, Disk, crash_states
 from harness.full_disk import FAILURES, Failure, try_failures
 from harness.operations import Operation, Workshop
 from harness.power import try_kills_at_changes, try_power_cuts
+from harness.rot import store_answers, store_check, store_with_log, try_rot
 from harness.trace import Event
 
+from vlcli.align.load import load_space
 from vlcli.runtime.files import atomic_folder, atomic_path, write_atomic
 from vlcli.runtime.leftovers import FOREIGN_SECONDS, clear_leftovers, is_temporary, machine, temporary_prefix
 
@@ -132,3 +134,22 @@ def test_a_very_long_name_can_be_written_atomically(tmp_path: Path) -> None:
         temporary.write_text("half")
         raise RuntimeError
     assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_text() == "page"
+
+
+def test_damage_to_synced_bytes_is_never_silent(
+    commands: Commands, operations: dict[str, Operation], shop: Workshop, tmp_path: Path
+) -> None:
+    store = operations["embed-changes"].before / "store"
+    for file in ("store.db", "vectors.npy", "commits.bin"):
+        tally = try_rot("store", store, file, tmp_path / "copy", 12, 5, store_answers, store_check)
+        assert tally.tried == 12 and tally.problems == []
+    logged = store_with_log(store, tmp_path)
+    tally = try_rot("store", logged, "store.db-wal", tmp_path / "copy", 8, 5, store_answers, store_check)
+    assert tally.counts["reported when read"] and tally.problems == []
+
+    def read_space(folder: Path) -> object:
+        return load_space(str(folder), shop.registry, "cpu").identity
+
+    for file in ("weights.safetensors", "space.json", "towers/text/tokenizer.json"):
+        tally = try_rot("space", shop.world.space, file, tmp_path / "copy", 6, 5, read_space)
+        assert tally.counts["reported when read"] and tally.problems == []

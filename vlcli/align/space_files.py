@@ -179,7 +179,14 @@ def read_space(folder: Path, registry: Registry) -> Space:
 def read_version(folder: Path, load: Path, registry: Registry) -> Space:
     """The space whose files are in `folder`, to be loaded again as `load`."""
     content = read_space_file(folder)
-    towers = {modality: read_tower(folder, modality, tower, registry) for modality, tower in content.towers.items()}
+    try:
+        towers = {modality: read_tower(folder, modality, tower, registry) for modality, tower in content.towers.items()}
+    except VlcliError as error:
+        # An option or a name that nobody knows may be one that was damaged.
+        if error.code.startswith("W") or identity_of(content.model_dump(by_alias=True)) == content.identity:
+            raise
+        raise VlcliError("W107", str(folder / SPACE_FILE), f"is not what was saved ({error.message})",
+                         RESTORE) from error  # fmt: skip
     space = Space(content.name, towers, logit_scale=content.logit_scale, logit_bias=content.logit_bias,
                   license=content.license, load=str(load))  # fmt: skip
     if space.dim != content.dim:

@@ -39,7 +39,8 @@ def train_word_tokenizer(texts: Iterable[str], size: int, *, wrap: bool = False)
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """Write `tokenizer.json`."""
-    tokenizer.save(str(folder / FILE))
+    # The tokenizer's own `save` tells of a full disk by an `Exception` without a number.
+    (folder / FILE).write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
 
 
 def load_tokenizer(folder: Path, size: int) -> Tokenizer:

@@ -46,6 +46,9 @@ from vlcli.store.vectors import VectorTable, as_bytes, as_matrix, checksum, vect
 from vlcli.store.where import ITEM_COLUMNS
 from vlcli.store.witness import lost_commits, read_witness, write_witness
 
+LOST_COMMITS_HELP = (
+    "restore store.db with its -wal file from a backup, or run `vlcli store repair` to go on with what is left"
+)
 NO_STORE_HELP = "make one: vlcli embed FOLDER --store NAME; see `vlcli store list`"
 
 
@@ -97,6 +100,8 @@ class BaseStore:
         if write:
             migrate(connection, self.path)
         self.catalog = Catalog(self.path, connection)
+        # Read before the state: a writer that is at work records a commit there only once it is in the database.
+        witness = read_witness(self.path)
         with sqlite_errors(self.path):
             self.info: SpaceInfo = self.catalog.space()
             state = self.catalog.state()
@@ -107,6 +112,7 @@ class BaseStore:
             raise VlcliError("S105", str(self.path), f"its back end is '{backend}', not '{self.backend}'",
                              "open it with `open_store`, which chooses the right one")  # fmt: skip
         self.table: VectorTable = self._open_table(connection)
+        self.lost = lost_commits(state.witnessed, witness)
         if write:
             self._meet_witness(state)
         if self.mode != "repair":
@@ -141,10 +147,18 @@ class BaseStore:
         witness = read_witness(self.path)
         problem = lost_commits(state.witnessed, witness)
         if problem and witness is not None and self.mode == "w":
-            raise VlcliError("S107", str(self.path), problem, "restore store.db together with its -wal file from a "
-                             "backup, or run `vlcli store repair` to go on with what is there")  # fmt: skip
+            raise VlcliError("S107", str(self.path), problem, LOST_COMMITS_HELP)
         if not problem and witness != state.witnessed:
             write_witness(self.path, state.witnessed)
+
+    def _need_all_commits(self) -> None:
+        """A reader of a store that lost commits gets no answer that silently lacks something.
+
+        Raises:
+            VlcliError: S107.
+        """
+        if self.mode == "r" and self.lost:
+            raise VlcliError("S107", str(self.path), self.lost, LOST_COMMITS_HELP)
 
     def close(self) -> None:
         """End an implicit run, give the lock back, close the files. A run left open shows as interrupted."""
@@ -358,6 +372,7 @@ class BaseStore:
             order: an item column or metadata key, with ` desc` for falling; by default the order of arrival.
             limit: at most this many.
         """
+        self._need_all_commits()
         with self.catalog.snapshot():
             numbers = self.catalog.filter(where, modality)
             chosen = maintenance.ordered_numbers(self.catalog, numbers, order)[:limit]
@@ -373,6 +388,7 @@ class BaseStore:
         Raises:
             VlcliError: S115 for an unknown id, S111 when a vector is damaged.
         """
+        self._need_all_commits()
         with self.reading():
             numbers = self.catalog.numbers_of(ids)
             for id in ids:
@@ -401,6 +417,7 @@ class BaseStore:
             VlcliError: M502, S112 (queries), U301–U303 (filter), S111 (a vector that would be an answer is damaged),
                 P203 when the approximate index is asked for and its library is not installed.
         """
+        self._need_all_commits()
         return search_vectors(self, vectors, top, where, modality, ids, approximate)
 
     def version_of(self, state: State) -> Version:
@@ -446,6 +463,7 @@ class BaseStore:
         ids: Collection[str] | None = None,
     ) -> list[Hit]:  # fmt: skip
         """Items whose text or path holds all the words of `query`, best first (BM25). A word may end in `*`."""
+        self._need_all_commits()
         with self.catalog.snapshot():
             found = fulltext.search(self.catalog, query, top, where, modality, ids)
             stored = self.catalog.stored([n for n, _ in found])

@@ -328,13 +328,20 @@ class Catalog:
         return found
 
     def stored(self, numbers: Sequence[int]) -> dict[int, StoredItem]:
-        """Items by number; one that is not there is left out."""
+        """Items by number; one that is not there is left out.
+
+        Raises:
+            VlcliError: S111 for an item whose record does not have its digest.
+        """
         found = {}
         for part in chunks(numbers):
             for row in self.connection.execute(
                 f"SELECT {_ITEM} FROM items WHERE n IN ({','.join('?' * len(part))})", part
             ):
                 found[row[0]] = _stored(row)
+                if not is_sound(found[row[0]]):
+                    raise VlcliError("S111", str(self.folder), f"the record of '{found[row[0]].item.id}' is damaged",
+                                     "run `vlcli store repair`, then embed again")  # fmt: skip
         return found
 
     def all_stored(self) -> Iterator[StoredItem]:
@@ -443,6 +450,13 @@ def item_digest(
         data = b"" if field is None else stored_bytes(field)
         parts += [b"-" if field is None else b"%d:" % len(data), data]
     return signed_hash(*parts, b"%d" % check)
+
+
+def is_sound(stored: StoredItem) -> bool:
+    """Whether an item's record has its digest."""
+    item = stored.item
+    return stored.digest == item_digest(item.id, item.path, item.modality, item.content_hash, item.text,
+                                        stored.metadata_json, stored.checksum)  # fmt: skip
 
 
 def stale_digest(n: int, code: str) -> int:
