@@ -32,7 +32,7 @@ class RowPredictions:
         embeddings: their vectors `[M, D]`.
         refused: `{"row", "path", "code", "reason"}` of the others.
         applicable: how many of the rows lie in the applicability domain.
-        metrics: against the file's own target columns, where it has them.
+        metrics: against the file's own target columns, where it has them, over the rows that are no training molecule.
     """
 
     columns: dict[str, list[Any]]
@@ -83,7 +83,7 @@ def predict_rows(model: PropertyModel, file: MoleculeFile, *, quiet: bool = True
         parts.append(found.embeddings)
         scores.append(found.scores)
     embeddings = np.concatenate(parts) if parts else np.zeros((0, model.encoder.dim), np.float32)
-    metrics = own_metrics(model, file, rows, scores)
+    metrics = own_metrics(model, file, rows, molecules, scores)
     return RowPredictions(columns, rows, embeddings, refused, applicable, metrics)
 
 
@@ -93,16 +93,24 @@ def empty_scores(model: PropertyModel) -> NDArray[np.float64]:
 
 
 def own_metrics(
-    model: PropertyModel, file: MoleculeFile, rows: list[int], scores: list[NDArray[np.float64]]
-) -> dict[str, float]:
-    """Metrics against the file's own columns, when it holds all targets with values that the task understands."""
+    model: PropertyModel, file: MoleculeFile, rows: list[int], molecules: list[Molecule],
+    scores: list[NDArray[np.float64]],
+) -> dict[str, float]:  # fmt: skip
+    """Metrics against the file's own columns, when it holds all targets with values that the task understands.
+
+    Training molecules are left out: what a model says about these tells nothing about others.
+    """
     task = model.task
     if not scores or not all(name in file.names for name in task.targets):
         return {}
+    training = set(model.domain.smiles)
+    new = [index for index, molecule in enumerate(molecules) if molecule.smiles not in training]
+    if not new:
+        return {}
     places = {name: file.names.index(name) for name in task.targets}
-    found = [{name: file.cells[row][place] for name, place in places.items()} for row in rows]
+    found = [{name: file.cells[rows[index]][place] for name, place in places.items()} for index in new]
     try:
-        return metrics_of(task, np.concatenate(scores), task.observed(found))
+        return {**metrics_of(task, np.concatenate(scores)[new], task.observed(found)), "rows": float(len(new))}
     except VlcliError:
         # Another table may use the same name for something else.
         return {}
