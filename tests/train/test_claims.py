@@ -47,7 +47,7 @@ def condition(**settings: Any) -> list[dict[str, Any]]:
         (condition(value=0.75), None, False, -0.25),
         (condition(than="c", lower_is_better=True, margin=0.33, relative=True), None, True, 0.25 / 0.75),
         (condition(than="c", lower_is_better=True, margin=0.34, relative=True), None, False, 0.25 / 0.75),
-        (condition(value=0.4, margin=0.25, relative=True), None, True, 0.25),
+        (condition(value=0.4, margin=0.2, relative=True), None, True, 0.25),
         (condition(than="b", margin=0.1), "b", True, 0.2),  # the control fails, as it should
         (condition(than="b", margin=0.1), "c", False, 0.2),  # the control holds: the condition shows nothing
     ],

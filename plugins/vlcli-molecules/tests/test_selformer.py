@@ -286,7 +286,7 @@ class Killed(Exception):
 
 def train(folder: Path, settings: list[str], *, resume: bool = False) -> Training:
     registry = load_plugins().registry
-    recipe = load_recipe("molecules/selformer", registry, settings)
+    recipe = load_recipe("molecules/selformer", registry, settings, ["claim"])
     return run_training(recipe.model, folder, registry, recipe_hash=recipe.hash, resume=resume, quiet=True)
 
 
