@@ -150,6 +150,7 @@ def files_of(root: Path) -> list[tuple[Path, str | None]]:
     Raises:
         VlcliError: D641 when there is none.
     """
+    found: list[tuple[Path, str | None]]
     if root.is_dir():
         found = [(file, SPLITS[file.stem.lower()]) for file in sorted(root.iterdir())
                  if file.is_file() and file.stem.lower() in SPLITS]  # fmt: skip
@@ -160,7 +161,7 @@ def files_of(root: Path) -> list[tuple[Path, str | None]]:
         found = [(root, SPLITS.get(root.stem.lower()))]
     for file, _ in found:
         check_file(file)
-    return [*found]
+    return found
 
 
 def format_of(file: Path) -> str:

@@ -84,10 +84,10 @@ def common_species() -> frozenset[str]:
 def compiled() -> tuple[tuple[Template, ChemicalReaction, tuple[tuple[str, Mol], ...]], ...]:
     """The templates with RDKit's reactions and the partners' structures."""
     from rdkit import Chem
-    from rdkit.Chem import AllChem
+    from rdkit.Chem import rdChemReactions
 
     return tuple(
-        (template, AllChem.ReactionFromSmarts(template.smarts),
+        (template, rdChemReactions.ReactionFromSmarts(template.smarts),
          tuple((partner, Chem.MolFromSmiles(partner)) for partner in template.partners))
         for template in TEMPLATES
     )  # fmt: skip

@@ -61,11 +61,11 @@ def canonical_side(side: str) -> str | None:
 def similarities(first: Mol, second: Mol) -> dict[str, float]:
     """Tanimoto similarity in [0, 1] of the MACCS keys, RDKit's path fingerprint and the Morgan fingerprint."""
     from rdkit import Chem, DataStructs
-    from rdkit.Chem import MACCSkeys, rdFingerprintGenerator
+    from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 
     morgan = rdFingerprintGenerator.GetMorganGenerator(radius=MORGAN_RADIUS, fpSize=MORGAN_BITS)
     makers: dict[str, Any] = {
-        "maccs": MACCSkeys.GenMACCSKeys,
+        "maccs": rdMolDescriptors.GetMACCSKeysFingerprint,
         "rdk": Chem.RDKFingerprint,
         "morgan": morgan.GetFingerprint,
     }

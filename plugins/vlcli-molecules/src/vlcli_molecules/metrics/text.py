@@ -16,7 +16,7 @@ def bleu(predictions: Sequence[str], references: Sequence[str], order: int = 4, 
     Raises:
         VlcliError: E610 without pairs.
     """
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     check_pairs(predictions, references)
     # Unsmoothed, as the scripts of MolT5 and Text+Chem T5: no shared n-gram of the highest order gives 0.
@@ -30,7 +30,7 @@ def rouge(predictions: Sequence[str], references: Sequence[str]) -> dict[str, fl
     Raises:
         VlcliError: E610 without pairs.
     """
-    from rouge_score.rouge_scorer import RougeScorer
+    from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped]
 
     check_pairs(predictions, references)
     scorer = RougeScorer(["rouge1", "rouge2", "rougeL"])
@@ -54,8 +54,8 @@ def meteor(predictions: Sequence[str], references: Sequence[str]) -> float:
     Raises:
         VlcliError: E610 without pairs.
     """
-    from nltk.tokenize import wordpunct_tokenize
-    from nltk.translate.meteor_score import single_meteor_score
+    from nltk.tokenize import wordpunct_tokenize  # type: ignore[import-untyped]
+    from nltk.translate.meteor_score import single_meteor_score  # type: ignore[import-untyped]
 
     check_pairs(predictions, references)
     return mean([
