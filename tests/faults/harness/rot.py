@@ -51,7 +51,8 @@ def try_rot(
     """Damage a file `count` times, each time anew, and read everything.
 
     Args:
-        read: everything there is to read; it must give what it gave before, or raise an error that names the remedy (or that `check` explains).
+        read: everything there is to read; it must give what it gave before, or raise an error that names the remedy,
+            or one that `check` explains.
         check: the command that looks for damage; gives what it found. Where reading gave less than before, it must
             find something; a reading that gives anything else than before is always a loss.
     """
