@@ -6,9 +6,10 @@ Drawn dark on white, so that they read on light and dark pages alike.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rdkit import Chem, rdBase
-from rdkit.Chem import AllChem, Crippen, Descriptors, rdMolDescriptors
+from rdkit.Chem import rdDepictor, rdMolDescriptors
 from rdkit.Chem.Draw import rdMolDraw2D
 
 MAX_DRAWN_ATOMS = 400
@@ -42,7 +43,8 @@ def draw_grid(
     kind = rdMolDraw2D.MolDraw2DSVG if svg else rdMolDraw2D.MolDraw2DCairo
     drawer = kind(columns * size, rows * size, size, size)
     set_style(drawer)
-    drawer.drawOptions().legendFraction = 0.14
+    options: Any = drawer.drawOptions()
+    options.legendFraction = 0.14
     drawer.DrawMolecules([prepared(one) for one in smiles], legends=[shorten(text, size) for text in legends])
     drawer.FinishDrawing()
     drawn = drawer.GetDrawingText()
@@ -51,7 +53,7 @@ def draw_grid(
 
 def set_style(drawer: Drawer) -> None:
     """Colours and lines of all drawings."""
-    options = drawer.drawOptions()
+    options: Any = drawer.drawOptions()
     options.setBackgroundColour((1, 1, 1, 1))
     options.padding = 0.08
     options.bondLineWidth = 2
@@ -69,7 +71,7 @@ def prepared(smiles: str) -> Chem.Mol:
         mol = Chem.MolFromSmiles("*")
         mol.GetAtomWithIdx(0).SetProp("atomLabel", words)
     with rdBase.BlockLogs():
-        AllChem.Compute2DCoords(mol)
+        rdDepictor.Compute2DCoords(mol)
         return rdMolDraw2D.PrepareMolForDrawing(mol, kekulize=True)
 
 
@@ -89,8 +91,8 @@ def properties(mol: Chem.Mol) -> dict[str, str | int | float]:
     """
     return {
         "formula": rdMolDescriptors.CalcMolFormula(mol),
-        "molecular_weight": round(Descriptors.MolWt(mol), 3),
-        "logp": round(Crippen.MolLogP(mol), 3),
+        "molecular_weight": round(rdMolDescriptors._CalcMolWt(mol), 3),
+        "logp": round(rdMolDescriptors.CalcCrippenDescriptors(mol)[0], 3),
         "tpsa": round(rdMolDescriptors.CalcTPSA(mol), 2),
         "donors": rdMolDescriptors.CalcNumHBD(mol),
         "acceptors": rdMolDescriptors.CalcNumHBA(mol),
@@ -99,5 +101,5 @@ def properties(mol: Chem.Mol) -> dict[str, str | int | float]:
         "aromatic_rings": rdMolDescriptors.CalcNumAromaticRings(mol),
         "charge": Chem.GetFormalCharge(mol),
         "heavy_atoms": mol.GetNumHeavyAtoms(),
-        "stereocentres": len(Chem.FindMolChiralCenters(mol, includeUnassigned=True, useLegacyImplementation=False)),
+        "stereocentres": sum(one.type == Chem.StereoType.Atom_Tetrahedral for one in Chem.FindPotentialStereo(mol)),
     }

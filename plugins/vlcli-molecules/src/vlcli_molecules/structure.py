@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdinchi
@@ -216,7 +217,7 @@ def read(text: str, notation: Notation) -> Chem.Mol:
 
 def read_smiles(text: str, sanitize: bool = True) -> Chem.Mol | None:
     """RDKit's parser, for a SMILES alone: no name after it, no extension."""
-    parameters = Chem.SmilesParserParams()
+    parameters: Any = Chem.SmilesParserParams()
     parameters.sanitize = sanitize
     parameters.removeHs = sanitize
     parameters.parseName = False

@@ -49,7 +49,7 @@ class SelfiesTokenizer:
     def __init__(self, tokenizer: Tokenizer, where: str = "") -> None:
         self.tokenizer = tokenizer
         self.kind = kind_of(tokenizer)
-        found = {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
+        found: dict[str, Any] = {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
         missing = [token for token in (BEGIN, END, PADDING) if found[token] is None]
         if missing:
             raise VlcliError("W602", where, f"the vocabulary has no {', '.join(missing)}",

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vlcli.errors import VlcliError
+from vlcli_molecules.options import Notation
 
 MEMORY_BYTES = 4 << 30
 
@@ -75,7 +76,7 @@ def check_smarts(smarts: str) -> bool:
     return read_smarts(smarts) is not None
 
 
-def match(smarts: str, chirality: bool, structures: list[list[str]]) -> list[bool | list[str]]:
+def match(smarts: str, chirality: bool, structures: list[tuple[str, Notation]]) -> list[bool | list[str]]:
     """For each text and notation: whether the pattern is in it, or the code, message and help of its refusal."""
     from vlcli_molecules.structure import holds, read_smarts
 

@@ -89,7 +89,8 @@ def sdf_sources(path: Path, guard: Guard) -> Iterator[Source]:
 def sdf_records(file: Any, where: str) -> Iterator[tuple[str, dict[str, str]]]:
     """The MOL block and the data fields of each record; a block is cut one character after its limit."""
     block: list[str] = []
-    size, fields, name, in_block, anything = 0, {}, "", True, False
+    fields: dict[str, str] = {}
+    size, name, in_block, anything = 0, "", True, False
     for _, line in read_lines(file, where):
         if line.startswith(END_OF_RECORD):
             if anything:
