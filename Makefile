@@ -22,7 +22,7 @@ $(STAMP): constraints.txt pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS))
 	$(BIN)/pip install -q -c constraints.txt torch torchvision
 	$(BIN)/pip install -q -c constraints.txt torchaudio
 	$(BIN)/pip install -q -c constraints.txt hatchling editables
-	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e '.[lora,lance]' $(addprefix -e ,$(PLUGINS)) -r requirements-dev.txt
+	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e '.[ann,lance,lora,ray]' $(addprefix -e ,$(PLUGINS)) -r requirements-dev.txt
 	touch $(STAMP)
 
 demo: $(STAMP)
@@ -47,6 +47,7 @@ claims: $(STAMP)
 
 # The table of docs/benchmarks.md, beside the peers; writes docs/evidence/bench.json.
 bench: $(STAMP)
+	$(BIN)/pip install -q -c constraints.txt -r requirements-bench.txt
 	$(BIN)/python benchmarks/run.py
 
 # Kills, power cuts, full disks, hostile and damaged files; writes docs/evidence/torture.json.
