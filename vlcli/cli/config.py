@@ -56,7 +56,7 @@ def show(
         typer.echo(f"{'device':<14}{settings['device']}")
     typer.echo(f"{'versions':<14}" + ", ".join(f"{name} {text}" for name, text in settings["versions"].items()))
     typer.echo(f"{'plugins':<14}" + (", ".join(f"{n} {v}" for n, v in settings["plugins"].items()) or "(none)"))
-    rows = [(name, value, VARIABLES.get(name, settings["unknown"].get(name, "")))
+    rows = [(name, value, VARIABLES.get(name, settings["unknown"].get(name, "read by a plugin")))
             for name, value in settings["environment"].items()]  # fmt: skip
     typer.echo("\n" + table(("VARIABLE", "VALUE", "MEANING"), rows))
 
@@ -72,8 +72,9 @@ def gather(ctx: typer.Context) -> dict[str, Any]:
     plugins = found.pop("plugins")
     ours = sorted(name for name in os.environ if name.startswith("VLCLI_"))
     environment = {name: os.environ[name] for name in [*ours, *VARIABLES] if name in os.environ}
+    of_plugins = tuple(f"VLCLI_{name.upper().replace('-', '_')}" for name in plugins)
     unknown = {name: f"unknown to vlcli: {did_you_mean(name, list(VARIABLES)) or 'it has no effect here'}"
-               for name in ours if name not in VARIABLES}  # fmt: skip
+               for name in ours if name not in VARIABLES and not name.startswith(of_plugins)}  # fmt: skip
     folder = home()
     return {
         "home": str(folder), "stores": str(folder / "stores"), "cache": str(folder / "cache"),
