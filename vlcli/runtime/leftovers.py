@@ -102,7 +102,7 @@ def _owner_is_dead(path: Path, owner_machine: str, process: int) -> bool:
         return True
     if owner_machine != here:
         return time.time() - changed > FOREIGN_SECONDS
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
     try:
         # A process that began after the file was last written only has the owner's number.
