@@ -151,7 +151,9 @@ def hits(texts: Floats, molecules: Floats, owners: npt.NDArray[np.int64]) -> dic
     return {f"R@{k}": hit_probability(ranks, k) for k in (1, 10)}
 
 
-def choose(train: list[Example], bits: Floats, validation: Test, note: Any) -> tuple[Ridge, dict[str, Any]]:
+def choose(
+    train: list[Example], bits: Floats, validation: Test, analyses: list[str], note: Any
+) -> tuple[Ridge, dict[str, Any]]:
     """The baseline with the highest R@10 on (a draw of) the validation names, and all that were tried."""
     drawn = sorted(
         random.Random(0).sample(range(len(validation.queries)), min(TUNING_QUERIES, len(validation.queries)))
@@ -160,8 +162,8 @@ def choose(train: list[Example], bits: Floats, validation: Test, note: Any) -> t
     candidates = fingerprints(validation.examples)
     tried, best = [], (-1.0, "", 0.0)
     kept: Ridge | None = None
-    for name, sizes in ANALYSES.items():
-        ridge = Ridge(train, bits, sizes)
+    for name in analyses:
+        ridge = Ridge(train, bits, ANALYSES[name])
         seen = ridge.seen(queries)
         for alpha in ALPHAS:
             ridge.solve(alpha)
@@ -217,14 +219,14 @@ def chebi_test(shared: Path) -> Test:
     return test_of([dataset[place] for place in drawn])
 
 
-def measure(folder: Path, shared: Path, final: bool) -> dict[str, Any]:
+def measure(folder: Path, shared: Path, final: bool, analyses: list[str]) -> dict[str, Any]:
     """All numbers; without `final` those of the validation split alone."""
     begun = time.perf_counter()
 
     def note(text: str) -> None:
         print(f"[{time.perf_counter() - begun:6.0f} s] {text}", flush=True)
 
-    registry = load_plugins()
+    registry = load_plugins().registry
     everything = ChemicalsDataset(captions="all")
     train = [example for example in (everything[place] for place in range(len(everything))) if example.split == "train"]
     names = ChemicalsDataset(captions="names")
@@ -234,7 +236,7 @@ def measure(folder: Path, shared: Path, final: bool) -> dict[str, Any]:
             parts[example.split].append(example)
     bits = fingerprints(train)
     note(f"{len(train)} training molecules with {sum(len(example.captions) for example in train)} captions")
-    ridge, chosen = choose(train, bits, test_of(parts["val"]), note)
+    ridge, chosen = choose(train, bits, test_of(parts["val"]), analyses, note)
     space = load_space(str(folder), registry, "cpu")
     embedder = Embedder(space, registry, batch_size=256)
     tests = {"chemicals": test_of(parts["test"]), "chebi": chebi_test(shared)} if final else {
@@ -279,12 +281,15 @@ def main() -> int:
     parser.add_argument("--space", type=Path, required=True, help="folder of the trained space")
     parser.add_argument("--out", type=Path, help="write the numbers here as JSON")
     parser.add_argument("--validation", action="store_true", help="measure the validation split instead of the tests")
+    parser.add_argument("--analyses", nargs="*", choices=list(ANALYSES), help="text analyses to try; all of them")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     if not args.validation and "VLCLI_SHARED" not in os.environ:
         parser.error("set VLCLI_SHARED to the folder that holds data/chebi20")
     torch.set_num_threads(args.threads)
-    report = measure(args.space, Path(os.environ.get("VLCLI_SHARED", ".")), final=not args.validation)
+    report = measure(
+        args.space, Path(os.environ.get("VLCLI_SHARED", ".")), not args.validation, args.analyses or list(ANALYSES)
+    )
     text = json.dumps(report, indent=2)
     print(text)
     if args.out is not None:
