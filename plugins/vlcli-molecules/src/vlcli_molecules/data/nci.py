@@ -35,17 +35,20 @@ class NciDataset:
         self.repeated = sum(row["repeated"] for row in records)
         usable = [row for row in records if not row["refused"] and not row["repeated"]]
         splits = random_split([row["key"] for row in usable])
-        self.examples = [
-            Example(row["id"], {"molecules": Source(id=f"nci {row['id']}", value=row["smiles"], metadata=NOTATION)}, (), None, name,
-                    {"nci": row["id"]})
-            for row, name in zip(usable, splits, strict=True) if split in (None, name)
-        ]  # fmt: skip
+        self.examples = [example_of(row, name) for row, name in zip(usable, splits, strict=True)
+                         if split in (None, name)]  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, index: int, /) -> Example:
         return self.examples[index]
+
+
+def example_of(row: dict[str, Any], split: str) -> Example:
+    """One structure."""
+    source = Source(id=f"nci {row['id']}", value=row["smiles"], metadata=NOTATION)
+    return Example(row["id"], {"molecules": source}, (), None, split, {"nci": row["id"]})
 
 
 def nci_records() -> Records:

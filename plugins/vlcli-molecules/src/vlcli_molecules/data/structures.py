@@ -69,7 +69,8 @@ def scaffold_of(mol: Chem.Mol) -> str:
 
     if not mol.GetRingInfo().NumRings():
         return ""
-    scaffold: str = Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(mol), isomericSmiles=False)
+    frame = MurckoScaffold.GetScaffoldForMol(mol)  # type: ignore[no-untyped-call]
+    scaffold: str = Chem.MolToSmiles(frame, isomericSmiles=False)
     return scaffold
 
 
@@ -85,5 +86,5 @@ def connectivity_key(smiles: str) -> str:
 
     mol = read_mol(smiles)
     with rdBase.BlockLogs():
-        key: str = Chem.MolToInchiKey(mol)
+        key: str = Chem.MolToInchiKey(mol)  # type: ignore[no-untyped-call]
     return key.partition("-")[0] or Chem.MolToSmiles(mol, isomericSmiles=False)
