@@ -185,8 +185,8 @@ def read_version(folder: Path, load: Path, registry: Registry) -> Space:
         # An option or a name that nobody knows may be one that was damaged.
         if error.code.startswith("W") or identity_of(content.model_dump(by_alias=True)) == content.identity:
             raise
-        raise VlcliError(error.code, str(folder / SPACE_FILE), f"is not what was saved ({error.where}: {error.message})",
-                         RESTORE, error.exit_code) from error  # fmt: skip
+        what = f"is not what was saved ({error.where}: {error.message})"
+        raise VlcliError(error.code, str(folder / SPACE_FILE), what, RESTORE, error.exit_code) from error
     space = Space(content.name, towers, logit_scale=content.logit_scale, logit_bias=content.logit_bias,
                   license=content.license, load=str(load))  # fmt: skip
     if space.dim != content.dim:
