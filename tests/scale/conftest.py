@@ -40,6 +40,9 @@ def pictures(tmp_path: Path) -> Path:
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "words.jpg").write_text("no picture")
     (folder / "folder.png").mkdir()
+    for file in folder.iterdir():
+        # A file that is younger than two seconds gets no stored time, so runs would differ by their speed.
+        os.utime(file, (10**9, 10**9))
     return folder
 
 

@@ -35,8 +35,9 @@ def test_two_workers_give_the_rows_of_one_process(pictures: Path, tmp_path: Path
     from vlcli.scale.cluster import ray_running
 
     registry = load_plugins().registry
-    encoder = registry.build("encoder", "images/small-cnn", {"width": 8, "dim": 8})
-    Space("small", {"images": Tower(encoder, name="images/small-cnn")}).eval().save(tmp_path / "space")
+    options = {"width": 8, "dim": 8}
+    tower = Tower(registry.build("encoder", "images/small-cnn", options), name="images/small-cnn", options=options)
+    Space("small", {"images": tower}).eval().save(tmp_path / "space")
     before = {path.name for path in Path("/tmp").glob("vlcli-ray-*")}
     assert run(["embed", str(pictures), "--store", "./one", "--space", "./space", "--quiet"]) == 3
     expected = rows(tmp_path / "one")
