@@ -1,9 +1,8 @@
-"""Embedding and training at three sizes, a factor 4 apart: time per item, and the memory of `embed`.
+"""Training at three sizes, a factor 4 apart: time per item. (`embed.py` and `search.py` measure theirs.)
 
     python benchmarks/growth.py --out growth.json [--quick]
 
-Embedding: lines of a text file (emoji names, numbered) into a new store, with MiniLM, as `vlcli embed` does it; a fresh
-process for every size. Training: an epoch of our loop over features in memory, linear heads on both sides.
+An epoch of our loop over features in memory, linear heads on both sides; what could grow is the loading and the order.
 """
 
 from __future__ import annotations
@@ -16,47 +15,8 @@ from typing import Any
 
 import common
 from common import Part, Report, Settings, Spec
-from texts import emoji_names
 
-SIZES, BATCH, WIDTH = (512, 2048, 8192), 64, 384
-
-
-def embed(size: int) -> dict[str, float]:
-    """Seconds and extra MiB of embedding so many lines; runs in a fresh process."""
-    from text_encoding import minilm
-
-    from vlcli.store import SpaceInfo, create_store
-    from vlcli.store.ingest import ingest
-
-    space, registry = minilm()
-    names, info = emoji_names(), SpaceInfo(space.name, space.identity, space.dim, space.load_name)
-    with tempfile.TemporaryDirectory(prefix="vlcli-growth-") as folder:
-
-        def run(name: str, count: int) -> None:
-            lines = Path(folder, f"{name}.txt")
-            lines.write_text("".join(f"{names[n % len(names)]} {n}\n" for n in range(count)), encoding="utf-8")
-            with create_store(Path(folder, name), info) as store:
-                report = ingest(store, space, registry, [str(lines)])
-            assert report.embedded == count, report
-
-        run("first", 300)  # libraries start up, and the windows are filled once
-        start = time.perf_counter()
-        peak = common.extra_memory(lambda: run("second", size))
-        return {"seconds": time.perf_counter() - start, "peak": peak}
-
-
-def measure_embed(report: Report, settings: Settings) -> None:
-    """Time and memory of embedding."""
-    sizes = [settings.pick(size, 40 * 2**number) for number, size in enumerate(SIZES)]
-    found = {size: common.fresh("growth", "embed", settings.threads, size=size) for size in sizes}
-    each = {size: 1000 * one["seconds"] / size for size, one in found.items()}
-    told = ", ".join(f"{size:,}: {value:.2f}" for size, value in each.items())
-    report.add("growth, embed: time per item, largest / smallest size", each[sizes[-1]] / each[sizes[0]],
-               detail=f"ms a text at {told}")  # fmt: skip
-    peaks = {size: one["peak"] for size, one in found.items()}
-    told = ", ".join(f"{size:,}: {value:.0f}" for size, value in peaks.items())
-    report.add("growth, embed: memory, largest - smallest size", peaks[sizes[-1]] - peaks[sizes[0]],
-               detail=f"extra MiB at {told}")  # fmt: skip
+SIZES, BATCH, WIDTH = (2048, 8192, 32_768), 64, 384
 
 
 def measure_train(report: Report, settings: Settings) -> None:
@@ -104,28 +64,22 @@ def measure_train(report: Report, settings: Settings) -> None:
             trainer.train()
             return time.perf_counter() - start
 
-    sizes = [settings.pick(4 * size, 64 * 2**number) for number, size in enumerate(SIZES)]
+    sizes = [settings.pick(size, 64 * 2**number) for number, size in enumerate(SIZES)]
     epoch(sizes[0])
     taken: dict[int, list[float]] = {size: [] for size in sizes}
     for _ in range(settings.pick(3, 1)):
         for size in sizes:
             taken[size].append(1000 * epoch(size) / size)
     told = ", ".join(f"{size:,}: {statistics.median(values):.3f}" for size, values in taken.items())
-    report.add("growth, train: time per item, largest / smallest size", common.ratio(taken[sizes[-1]], taken[sizes[0]]),
+    report.add("growth: train, time per item, largest / smallest size", common.ratio(taken[sizes[-1]], taken[sizes[0]]),
                detail=f"ms a pair at {told}; batch {BATCH}, features in memory")  # fmt: skip
 
 
 PARTS = (
     Part(
-        "embed",
-        (
-            Spec("growth, embed: time per item, largest / smallest size", "growth", "ratio", 1.3),
-            Spec("growth, embed: memory, largest - smallest size", "growth", "MiB", 32),
-        ),
-        measure_embed,
-    ),
-    Part(
-        "train", (Spec("growth, train: time per item, largest / smallest size", "growth", "ratio", 1.3),), measure_train
+        "train",
+        (Spec("growth: train, time per item, largest / smallest size", "growth", "ratio", 1.3),),
+        measure_train,
     ),
 )
 

@@ -24,8 +24,8 @@ from typing import Any
 import common
 from common import EVIDENCE, FOLDER, THREADS, Part, Row, Settings, Spec, make_row
 
-SCRIPTS = ("startup", "losses", "gradcache", "text_encoding", "cpu_backend", "image_embedding", "frozen", "training",
-           "growth", "molecules")  # fmt: skip
+SCRIPTS = ("startup", "losses", "gradcache", "frozen", "text_encoding", "image_embedding", "search", "embed",
+           "training", "cpu_backend", "growth", "determinism", "molecules")  # fmt: skip
 """The scripts of this folder that name rows in `PARTS`, in the order of the table."""
 
 PAGE = FOLDER.parent / "docs" / "benchmarks.md"

@@ -15,6 +15,37 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
 EVIDENCE = ROOT / "docs" / "evidence" / "bench.json"
 
+# What must be reached, row by row: topic, bar, and whether it is the most or the least.
+ISSUE = [
+    *((f"{loss}: {row}", "losses", bar, "lower") for loss in ("info-nce", "siglip") for row, bar in (
+        ("extra memory", 256), ("time / full matrix", 0.75), ("memory of twice the batch", 2.2),
+        ("largest difference of loss and gradients", 1e-5))),
+    *((f"{loss} over two processes: {row}", "losses", bar, "lower") for loss in ("info-nce", "siglip")
+      for row, bar in (("extra memory of each", 256), ("largest difference", 1e-5), ("time / open_clip", 0.75))),
+    ("gradcache: gradient difference, relative", "gradcache", 1e-4, "lower"),
+    ("gradcache: time / full batch", "gradcache", 1.5, "lower"),
+    ("gradcache: growth of memory from 1 to 64 micro-batches", "gradcache", 1.0, "lower"),
+    ("frozen towers: speed of a later epoch / encoding again", "frozen towers", 10, "higher"),
+    ("text encoding: speed / sentence-transformers", "text encoding", 0.95, "higher"),
+    ("text encoding: padded / useful tokens", "text encoding", 1.15, "lower"),
+    ("text encoding: largest difference, row by row", "text encoding", 1e-5, "lower"),
+    ("image decoding: speed / plain decode and resize", "image embedding", 3, "higher"),
+    ("image embedding: smallest cosine to full decoding", "image embedding", 0.995, "higher"),
+    ("search: 1 query, share of the memory read", "search", 0.5, "higher"),
+    ("search: 64 queries, share of the product", "search", 0.5, "higher"),
+    ("search: recall@10 of the approximate index", "search", 0.98, "higher"),
+    ("search: throughput of the approximate index / exact", "search", 10, "higher"),
+    ("embed: unchanged files, times faster than the first time", "unchanged files", 50, "higher"),
+    ("embed: unchanged files with --verify, times faster", "unchanged files", 5, "higher"),
+    ("training step: speed / open_clip", "training step", 0.95, "higher"),
+    ("training step: speed / sentence-transformers", "training step", 0.95, "higher"),
+    *((f"bf16, {side}: {row}", "cpu back end", bar, better) for side in ("text", "images")
+      for row, bar, better in (("speed / fp32", 1.5, "higher"), ("R@10 lost", 0.01, "lower"))),
+    ("growth: train, time per item, largest / smallest size", "growth", 1.3, "lower"),
+    ("growth: embed, time per item", "growth", 1.3, "lower"),
+    ("growth: search, 1 query, time per item", "growth", 1.3, "lower"),
+]  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def benchmarks() -> Iterator[tuple[Any, Any]]:
@@ -100,7 +131,10 @@ def test_rows_of_the_issue_are_registered(benchmarks: tuple[Any, Any]) -> None:
     specs = run.all_specs()
     names = [spec.name for spec in specs]
     assert len(set(names)) == len(names)
-    assert {spec.topic for spec in specs} <= set(common.TOPICS)
+    assert {spec.topic for spec in specs} == set(common.TOPICS)
+    judged = {spec.name: (spec.topic, spec.bar, spec.better) for spec in specs if spec.bar is not None}
+    for name, *bar in ISSUE:
+        assert judged[name] == tuple(bar)
 
 
 def test_listing_rows_imports_nothing_heavy() -> None:
