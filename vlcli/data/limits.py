@@ -6,6 +6,16 @@ import os
 
 from vlcli.runtime.amounts import parse_amount
 
+__all__ = [
+    "DEFAULT_MAX_BYTES",
+    "DEFAULT_MAX_PIXELS",
+    "MAX_BYTES_VARIABLE",
+    "MAX_PIXELS_VARIABLE",
+    "max_file_bytes",
+    "max_pixels",
+    "parse_amount",
+]
+
 MAX_BYTES_VARIABLE = "VLCLI_MAX_FILE_SIZE"
 MAX_PIXELS_VARIABLE = "VLCLI_MAX_PIXELS"
 DEFAULT_MAX_BYTES = 1_000_000_000

@@ -77,7 +77,7 @@ def memory_in_use() -> int:
     found = read_status("RssAnon")
     if found is not None:
         return found
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
     return int(psutil.Process().memory_info().rss)
 

@@ -352,7 +352,7 @@ def take(store: VectorStore, report: ImportReport, rows: list[Row], refused: Seq
     """One durable commit, counted once it is."""
     known = store.get([row.id for row in rows])
     same = [row for row in rows if row.id in known and is_same(known[row.id], row)]
-    stored = store.vectors([row.id for row in same]) if same else []
+    stored = list(store.vectors([row.id for row in same])) if same else []
     unchanged = {row.id for row, vector in zip(same, stored, strict=True) if as_bytes(vector) == as_bytes(row.vector)}
     fresh = [row for row in rows if row.id not in unchanged]
     seen = [Unchanged(row.id, row.size, row.mtime_ns, row.inode) for row in rows if row.id in unchanged]
