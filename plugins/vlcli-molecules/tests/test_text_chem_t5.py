@@ -329,6 +329,9 @@ def test_files_and_bad_inputs(
     assert [result["read_as"] for result in answer["results"]] == ["CCO", "CCN", "CCC"]
     assert [refused["path"].rpartition("/")[2] for refused in answer["refused"]] == ["some.smi#2", "C(C"]
     assert all(refused["reason"] for refused in answer["refused"]) and "some.smi#2" in err
+    # Beside a refused one, the only answer still says what it answers.
+    code, out, _ = ask(capsys, "caption", "CCO", "C(C", "-m", run)
+    assert code == 3 and out.startswith("CCO\n  ")
     (tmp_path / "reactions.txt").write_text("CC(=O)O.[Na+]~[OH-]\n\nnonsense\n")
     code, out, _ = ask(capsys, "react", str(tmp_path / "reactions.txt"), "-m", run, "--json")
     assert code == 3

@@ -120,16 +120,15 @@ def answer(
         results = [one.as_json() for one in answers]
         emit_json({"task": task, "model": str(folder), "results": results, "refused": listed})
     else:
-        show(answers)
+        show(answers, several=len(answers) + len(refused) > 1)
     for one in refused:
         state.note(f"refused[{one.code}] {one.path}: {one.reason}")
     if refused:
         raise typer.Exit(ExitCode.REFUSED)
 
 
-def show(answers: list[Answer]) -> None:
-    """The outputs for people: the bare text for one input, with the input before it for several."""
-    several = len(answers) > 1
+def show(answers: list[Answer], several: bool) -> None:
+    """The outputs for people: bare for one input, below their input for several."""
     for one in answers:
         if several:
             typer.echo(one.question.shown)
