@@ -138,6 +138,7 @@ def test_a_checkpoints_tokenizer_that_loses_characters_is_refused_or_mended(tmp_
 
 def test_contract_and_recipe(registry: Any, tmp_path: Path) -> None:
     check_recipe("molecules/text-chem-t5", registry)
+    check_recipe("molecules/text-chem-own", registry)
     metrics = check_method("molecules/text-chem-t5", registry, tmp_path, [*TINY, "train.steps=3"])
     assert {f"test/{name}" for name in TASK_NAMES} <= {key.rpartition("/")[0] for key in metrics}
     pair = metrics["test/caption/bleu4"], metrics["test/from-text/morgan"]
@@ -255,6 +256,20 @@ def test_public_weights_from_a_folder(registry: Any, tmp_path: Path) -> None:
     grown = method.product.model_for("caption").get_input_embeddings().weight
     assert len(grown) == size + 1
     assert torch.equal(grown[:size], start.shared.weight)
+
+
+def test_own_pairs_through_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"source": f"Caption the following SMILES: {'C' * size}O", "target": f"An alcohol of {size} carbons."}
+            for size in range(1, 21)]  # fmt: skip
+    (tmp_path / "pairs.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    sizes = [text for part in TINY if part.startswith("method.") for text in ("--set", part)]
+    wanted = ["--set", f"data.options.path={json.dumps(str(tmp_path / 'pairs.jsonl'))}", "--set", "train.epochs=1",
+              "--set", 'method.tasks=["caption"]', "--out", str(tmp_path / "run")]  # fmt: skip
+    assert vlcli(["--quiet", "run", "text-chem-own", *sizes, *wanted]) == 0
+    capsys.readouterr()
+    assert ask(capsys, "caption", "CCO", "-m", str(tmp_path / "run"))[0] == 0
+    code, _, err = ask(capsys, "retro", "CCO", "-m", str(tmp_path / "run"))
+    assert code == 1 and "T602" in err
 
 
 def test_a_task_without_examples_is_told(registry: Any) -> None:
