@@ -102,6 +102,35 @@ def test_a_learnt_vocabulary_is_part_of_the_key(toys: Any, tmp_path: Path) -> No
     assert digests[0] == digests[2] != digests[1]
 
 
+def test_the_code_of_preprocessing_is_part_of_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib
+
+    from vlcli.train.frozen import code_sha256
+
+    monkeypatch.syspath_prepend(tmp_path)
+    source = "class Base:\n    def augment(self, item):\n        return item\n"
+    (tmp_path / "augmenting_base.py").write_text(source)
+    (tmp_path / "augmenting.py").write_text("import augmenting_base\n\nclass Mine(augmenting_base.Base):\n    pass\n")
+    mine = importlib.import_module("augmenting").Mine()
+    before = code_sha256(mine, {})
+    assert before == code_sha256(mine, {})
+    (tmp_path / "augmenting_base.py").write_text(source.replace("return item", "return item + 1"))
+    assert code_sha256(mine, {}) != before
+
+
+def test_an_edited_file_is_another_content(tmp_path: Path) -> None:
+    from vlcli.api import Source
+    from vlcli.train.frozen import content_hash
+
+    file = tmp_path / "item.bin"
+    hashes = []
+    for content in (b"one", b"two", b"one"):
+        file.write_bytes(content)
+        os.utime(file, (1_000_000, 1_000_000))  # neither time nor size nor name tell them apart
+        hashes.append(content_hash(Source(id="item", path=file)))
+    assert hashes[0] == hashes[2] != hashes[1]
+
+
 def write(folder: Path, number: int) -> None:
     cache = FeatureCache(folder, "e" * 64, 4)
     for start in range(50):

@@ -1,11 +1,13 @@
 """Filling and reading the feature cache of a frozen tower.
 
-A feature is found again only for the same encoder (name, options, weights, vocabulary), content and view.
+A feature is found again only for the same encoder (name, options, weights, vocabulary), content and view, made by the
+same code of the encoder and the modality.
 """
 
 from __future__ import annotations
 
 import random
+import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -43,6 +45,20 @@ def assets_sha256(encoder: Encoder) -> str:
     return sha256_bytes("\n".join(names).encode())
 
 
+def code_sha256(*parts: object) -> str:
+    """SHA-256 over the source files that define the classes of some objects, bases of ours included.
+
+    Preprocessing and augmentation are code: a new version of it must not find the features of the old one.
+    """
+    files = {}
+    for kind in dict.fromkeys(base for part in parts for base in type(part).__mro__):
+        if not kind.__module__.startswith(("torch.", "builtins", "abc", "typing")):
+            file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+            if file is not None and Path(file).is_file():
+                files[kind.__module__] = sha256_file(Path(file))
+    return sha256_bytes("\n".join(f"{name} {files[name]}" for name in sorted(files)).encode())
+
+
 class FeatureBank:
     """The features of all views of all items of one frozen tower, in memory, backed by the cache on disk."""
 
@@ -72,7 +88,7 @@ def build_bank(
     run and every process sees the same views.
     """
     encoder = tower.encoder
-    weights = weights_sha256(encoder.state_dict()) + assets_sha256(encoder)
+    weights = weights_sha256(encoder.state_dict()) + assets_sha256(encoder) + code_sha256(encoder, modality)
     digest = encoder_digest(tower.name, tower.options, weights)
     cache = FeatureCache(folder, digest, encoder.dim)
     by_id = {source.id: source for source in sources}
