@@ -113,7 +113,7 @@ class Loader:
             for result, item in items:
                 self.preprocess_one(result, item)
             return results
-        for (result, _), row in zip(items, rows, strict=True):
+        for (result, item), row in zip(items, rows, strict=True):
             result.inputs, result.length, result.notes = row, self.encoder.length(row), notes_of(item)
         return results
 
