@@ -121,11 +121,15 @@ def test_commands_exist(page: Path) -> None:
             elif command is root:
                 assert word in CORE_COMMANDS, f"{page.name}: no verb {word}"
                 command = as_command(import_target(CORE_COMMANDS[word][0]), word)
-                options |= {option for parameter in command.params for option in parameter.opts}
+                options |= {
+                    option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]
+                }
             elif getattr(command, "commands", None):
                 assert word in command.commands, f"{page.name}: no command {' '.join(words)}"
                 command = command.commands[word]
-                options |= {option for parameter in command.params for option in parameter.opts}
+                options |= {
+                    option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]
+                }
 
 
 def test_getting_started_runs(
