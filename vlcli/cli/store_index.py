@@ -54,7 +54,8 @@ def index_command(
                 opened.set_default_search(kind)
             text = f"{store}: {report['rows']:,} items indexed ({kind}) in {report['seconds']:.1f} s"
             if "recall" in report:
-                text += f", {float(str(report['bytes'])) / 1e6:.1f} MB, recall@{TOP} {report['recall']:.3f} for its own items"
+                megabytes = float(str(report["bytes"])) / 1e6
+                text += f", {megabytes:.1f} MB, recall@{TOP} {report['recall']:.3f} for its own items"
             report["default"] = default
     if as_json:
         emit_json(report)

@@ -267,9 +267,7 @@ class Ingestion:
                 elif outcome.error is not None:
                     self.refuse_error(one.item.source, outcome.error)
 
-    def keep(
-        self, examined: Examined, vector: NDArray[np.float32], reused: bool, notes: Sequence[str] = ()
-    ) -> None:
+    def keep(self, examined: Examined, vector: NDArray[np.float32], reused: bool, notes: Sequence[str] = ()) -> None:
         """Put a row into the next commit; the ledger keeps the notes."""
         self.rows.append(replace(examined.row(vector), note="; ".join(notes)))
         self.reused_rows += reused
