@@ -3,7 +3,8 @@
     python tests/torture/run.py [PART ...] [--scale 1.0] [--seed 0] [--out docs/evidence/torture.json]
 
 Exit code 1 when anything was lost or a part ended badly. Named parts, or another scale, write no evidence unless --out
-is given. See `parts.py` for what a part is.
+is given; with --update the rows of the named parts, run in full, take the place of theirs in the evidence.
+See `parts.py` for what a part is.
 """
 
 from __future__ import annotations
@@ -96,6 +97,18 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(text)
 
 
+def merged(rows: list[dict[str, Any]], seed: int, scale: float) -> tuple[list[dict[str, Any]], float]:
+    """The evidence's rows with those of the parts that ran anew in their place, and the seconds that it took before."""
+    if not EVIDENCE.exists():
+        raise SystemExit("there is no evidence to update: run all parts first")
+    known = json.loads(EVIDENCE.read_text(encoding="utf-8"))
+    if (known["seed"], known["scale"]) != (seed, scale):
+        raise SystemExit(f"the evidence was made with seed {known['seed']} and scale {known['scale']}")
+    ran = {row["part"] for row in rows}
+    kept = [row for row in known["rows"] if row["part"] not in ran]
+    return sorted(kept + rows, key=lambda row: str(row["part"])), float(known["seconds"])
+
+
 def machine() -> dict[str, Any]:
     """Where the counts were made."""
     return {"platform": platform.platform(), "python": platform.python_version(), "cpus": os.cpu_count()}
@@ -109,6 +122,7 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--update", action="store_true", help="replace the named parts' rows in the evidence")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -128,11 +142,15 @@ def main() -> int:
                 print(f"  {'pass' if row['passed'] else 'FAIL'}  {row['name']}: {counts or row['bar']}", flush=True)
                 if row["detail"]:
                     print(f"        {row['detail']}", flush=True)
+    seconds = round(time.monotonic() - started, 1)
+    if given.update:
+        rows, earlier = merged(rows, given.seed, given.scale)
+        seconds += earlier
     print(f"\n{table(rows)}\n")
     tried, faults, lost = (sum(row[key] for row in rows) for key in ("tried", "faults", "lost"))
     passed = all(row["passed"] for row in rows)
     print(f"inputs and states tried {tried:,}, faults injected {faults:,}, lost = {lost:,}")
-    complete = bool(rows) and not given.parts and given.scale >= 1
+    complete = bool(rows) and (given.update or not given.parts) and given.scale >= 1
     out = given.out or (EVIDENCE if complete else None)
     if out is not None:
         from vlcli.runtime.files import write_atomic
@@ -140,7 +158,7 @@ def main() -> int:
         content = {
             "schema": 1, "command": shlex.join(["python", "tests/torture/run.py", *sys.argv[1:]]), "seed": given.seed,
             "scale": given.scale, "tried": tried, "faults": faults, "lost": lost, "passed": passed,
-            "seconds": round(time.monotonic() - started, 1), "machine": machine(), "rows": rows,
+            "seconds": seconds, "machine": machine(), "rows": rows,
         }  # fmt: skip
         write_atomic(out, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         print(f"written: {out}")

@@ -302,3 +302,20 @@ def test_preview_is_a_small_png(tmp_path: Path) -> None:
     preview = Image.open(io.BytesIO(IMAGES.preview(source(tmp_path / "wide.jpg"), 128)))
     assert preview.format == "PNG"
     assert preview.size == (128, 64)
+
+
+def test_a_file_that_asks_for_too_much_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged length in a header makes Pillow ask for memory that is not there; that is the file's fault."""
+    path = tmp_path / "greedy.png"
+    Image.new("RGB", (4, 4)).save(path)
+
+    def greedy(*arguments: object, **options: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched, pytest.raises(VlcliError, match="D305"):
+        patched.setattr("PIL.PngImagePlugin.PngImageFile.load", greedy)
+        ImagesModality().load(Source(id="greedy", path=path))
+    with monkeypatch.context() as patched, pytest.raises(VlcliError, match="D305"):
+        patched.setattr("PIL.Image.open", greedy)
+        ImagesModality().load(Source(id="greedy", path=path))
+    assert ImagesModality().load(Source(id="greedy", path=path)).size == (4, 4)

@@ -58,7 +58,7 @@ class ImagesModality:
 
         Raises:
             VlcliError: D111-D115 for the file itself, D301 too many pixels, D302 not a picture, D303 truncated or
-                damaged, D304 an inline value that is not a path.
+                damaged, D304 an inline value that is not a path, D305 a file that asks for more memory than can be had.
         """
         if source.path is None:
             raise VlcliError("D304", source.id, "is a text, not a picture file", "give paths of picture files")
@@ -94,8 +94,8 @@ def open_picture(path: Path, min_side: int | None = None) -> Image.Image:
             shrink_on_decode(picture, min_side)
             picture.load()
             return to_rgb(upright(picture))
-        except MemoryError:
-            raise
+        except MemoryError as error:
+            raise too_much_memory(where) from error
         except DECODE_ERRORS as error:
             raise VlcliError(
                 "D303", where, f"the {picture.format} file is truncated or damaged ({one_line(error)})",
@@ -112,6 +112,8 @@ def open_header(file: io.BufferedReader, where: str) -> Image.Image:
     known = [name for name in FORMATS if name in supported_formats()]
     try:
         return Image.open(file, formats=known)
+    except MemoryError as error:
+        raise too_much_memory(where) from error
     except Image.DecompressionBombError as error:
         raise too_many_pixels(where, "") from error
     except UnidentifiedImageError as error:
@@ -160,6 +162,11 @@ def too_many_pixels(where: str, size: str) -> VlcliError:
         "D301", where, f"its {size}pixels are more than the limit of {max_pixels():,}",
         f"raise --max-pixels or {MAX_PIXELS_VARIABLE}",
     )  # fmt: skip
+
+
+def too_much_memory(where: str) -> VlcliError:
+    """The refusal of a file that asks for more memory than can be had: mostly a damaged length in its header."""
+    return VlcliError("D305", where, "asks for more memory than can be had", "replace the file, or free memory")
 
 
 def webp_size(start: bytes) -> tuple[int, int] | None:
