@@ -141,7 +141,7 @@ def measure_ann(report: Report, settings: Settings) -> None:
         recall = sum(shares) / len(shares)
         size = f"{len(vectors):,} MiniLM vectors of real sentences, {len(queries):,} other queries"
         report.add("search: recall@10 of the approximate index", recall,
-                   detail=f"{size}; built in {built:.0f} s with {os.cpu_count()} threads")  # fmt: skip
+                   detail=f"{size}; built in {built:.0f} s")  # fmt: skip
         few, rounds = settings.pick(24, 2), settings.pick(9, 1)
 
         def singly(approximate: bool) -> None:
@@ -175,10 +175,7 @@ def measure_growth(report: Report, settings: Settings) -> None:
                     "many": lambda store=store: store.search(queries, TOP)}  # fmt: skip
             times = common.interleave(runs, settings.pick(11, 1), warmup=2)
             each[size] = {name: 1e6 * min(values) / size for name, values in times.items()}
-    for name, row in (
-        ("one", "growth: search, 1 query, time per item"),
-        ("many", "growth: search, 64 queries, time per item"),
-    ):
+    for name, row in (("one", "1 query"), ("many", "64 queries")):
         told = ", ".join(f"{size:,}: {each[size][name]:.3f} µs" for size in sizes)
         report.add(
             f"growth: search, {row}, time per item",

@@ -127,13 +127,14 @@ def build_index(store: BaseStore, version: Version, blocks: Iterable[Block]) -> 
     """
     graph = new_graph(version.dim)
     numbers, checksums = store.catalog.row_checksums()
-    threads = os.cpu_count() or 1
     for rows, vectors in blocks:
         for start in range(0, len(rows), 1 << 14):  # pieces, so that an interruption is heard
             part = slice(start, start + (1 << 14))
             there = rows[part] >= 0
             places = np.searchsorted(numbers, rows[part][there])
-            graph.add(places.astype(np.uint64), np.ascontiguousarray(vectors[part][there]), threads=threads)
+            # One thread: built by several, usearch 2.26 now and then leaves rows that no search reaches, and the same
+            # store gives another index each time.
+            graph.add(places.astype(np.uint64), np.ascontiguousarray(vectors[part][there]), threads=1)
     if len(graph) != len(numbers):
         raise VlcliError("S111", str(store.path), f"{len(graph)} vectors were found for {len(numbers)} items",
                          "run `vlcli store repair`, then embed again")  # fmt: skip
