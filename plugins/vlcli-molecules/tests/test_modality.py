@@ -147,6 +147,11 @@ def big_counts(version: str) -> str:
     return "\n".join(lines)
 
 
+def spoilt(packed: bytes) -> bytes:
+    """Gzip data whose head and tail are right."""
+    return packed[:30] + b"\xff" * 40 + packed[70:]
+
+
 def many_atoms(count: int) -> str:
     atoms = "".join("    0.0000    0.0000    0.0000 C   0  0\n" for _ in range(count))
     return f"\n\n\n{count:>3}  0  0  0  0  0  0  0  0  0999 V2000\n{atoms}M  END\n"
@@ -190,6 +195,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], set[str]]] = {
     "bond-to-nowhere.mol": (lambda: block("CCO").replace("  1  2  1", "  1 99  1").encode(), {"D611"}),
     "bad-gzip.smi.gz": (lambda: b"\x1f\x8b" + b"\0" * 40, {"D607", "D606"}),
     "cut-gzip.smi.gz": (lambda: gzip.compress(b"CCO\n" * 300)[:-12], {"D607"}),
+    "wrong-bits.smi.gz": (lambda: spoilt(gzip.compress(b"".join(b"C" * n + b"\n" for n in range(99)))), {"D607"}),
     "not-gzip.smi.gz": (lambda: b"CCO\n", {"D607"}),
 }  # fmt: skip
 

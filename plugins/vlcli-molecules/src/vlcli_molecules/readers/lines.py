@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +36,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
                                      "save it as UTF-8 text")  # fmt: skip
                 file.seek(0)
                 yield file  # type: ignore[misc]
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise VlcliError("D607", where, f"the gzip data are damaged ({error})", "replace the file") from error
 
 
