@@ -46,6 +46,22 @@ def test_a_hang_is_ended() -> None:
         guard.close()
 
 
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (("/nowhere/python",), "No such file"),
+        ((sys.executable, "-c", "import no_such_module"), "before it could answer"),
+    ],
+)
+def test_a_worker_that_does_not_start_is_told_apart_from_a_crash(command: tuple[str, ...], reason: str) -> None:
+    guard = Guard(1, command=command)
+    for _ in range(2):
+        with pytest.raises(VlcliError, match=reason) as refused:
+            guard.parse("C", "x")
+        assert refused.value.code == "X601"
+    guard.close()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_worker_that_was_killed_is_replaced() -> None:
     guard = Guard(1)

@@ -33,6 +33,7 @@ class Worker:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         self.answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.answered = False
         # Pipes can not be waited on with a time limit everywhere; a queue can.
         threading.Thread(target=self._listen, name="vlcli-molecules", daemon=True).start()
 
@@ -54,7 +55,9 @@ class Worker:
             self.process.stdin.flush()
         except BrokenPipeError:
             return b""
-        return self.answers.get(timeout=seconds)
+        answer = self.answers.get(timeout=seconds)
+        self.answered = self.answered or bool(answer)
+        return answer
 
     def stop(self) -> int:
         """End the process; its exit status."""
@@ -82,17 +85,22 @@ class Guard:
         """The result of one of `vlcli_molecules.worker.OPERATIONS`.
 
         Raises:
-            VlcliError: the operation's own, or D631 when RDKit crashed, D632 when it took too long.
+            VlcliError: the operation's own, or D631 when RDKit crashed, D632 when it took too long, X601 when no worker
+                can be started.
         """
         request = json.dumps({"operation": operation, **arguments}).encode() + b"\n"
         worker = self.slots.get()
         try:
             if worker is None or worker.process.poll() is not None:
-                worker = Worker(self.command)
+                worker = self.start()
             line = worker.ask(request, self.seconds)
             if not line:
                 ended, worker = worker, None
-                raise crash(where, ended.process.wait())
+                status = ended.process.wait()
+                # Python's own status for an error while it starts: the input was not looked at.
+                if status == 1 and not ended.answered:
+                    raise no_worker("it ended before it could answer")
+                raise crash(where, status)
         except queue.Empty:
             if worker is not None:
                 worker.stop()
@@ -113,6 +121,13 @@ class Guard:
             raise VlcliError(code, where, message, help)
         return found["result"]
 
+    def start(self) -> Worker:
+        """A new worker."""
+        try:
+            return Worker(self.command)
+        except OSError as error:
+            raise no_worker(f"{self.command[0]}: {error.strerror}") from error
+
     def parse(
         self, text: str, where: str, notation: Notation = "auto", options: StructureOptions = DEFAULT
     ) -> Molecule:
@@ -131,6 +146,12 @@ class Guard:
             if worker is not None:
                 worker.stop()
             self.slots.put(None)
+
+
+def no_worker(reason: str) -> VlcliError:
+    """The refusal when a worker does not start."""
+    return VlcliError("X601", "RDKit", f"its worker process can not be started ({reason})",
+                      f"see what `{' '.join(COMMAND)}` says")  # fmt: skip
 
 
 def crash(where: str, status: int) -> VlcliError:

@@ -44,7 +44,7 @@ class MoleculesModality:
         Raises:
             VlcliError: D111-D115 for a file itself, D608 when it does not hold one molecule, D60x what RDKit should not
                 see, D611-D614 with RDKit's own reason, D621-D623 for SELFIES, D631-D633 when RDKit crashed, hung or
-                ran out of memory on it.
+                ran out of memory on it, X601 when RDKit's worker process can not be started.
         """
         text, notation = text_and_notation(source)
         found = shared_guard().parse(text, printable(source.id), notation, environment_options())
