@@ -55,7 +55,9 @@ def build_filters(registry: Registry, asked: Sequence[str]) -> list[ItemFilter]:
     filters: list[ItemFilter] = []
     for text in asked:
         name, equals, value = text.partition("=")
-        if not equals or name not in known:
+        if name in known and not equals:
+            raise VlcliError("U307", "--filter", f"'{name}' has no value", f"write {name}=VALUE")
+        if name not in known:
             hint = did_you_mean(name, list(known)) or (f"known: {', '.join(known)}" if known else "no plugin has any")
             raise VlcliError("U307", "--filter", f"there is no filter '{name}' of items, as NAME=VALUE", hint)
         entry = known[name]
