@@ -137,11 +137,33 @@ def test_table(tmp_path: Path) -> None:
     packed.write_bytes(packed.read_bytes()[:40])
     with pytest.raises(VlcliError, match="gzip"):
         TableDataset(path=str(packed))
+    packed.write_bytes(gzip.compress(table.read_bytes())[:20] + b"\xff" * 60)
+    with pytest.raises(VlcliError, match="gzip"):
+        TableDataset(path=str(packed))
     with pytest.raises(VlcliError, match=r"logP.*|no column"):
         TableDataset(path=str(table), targets=["logP"])
     lines = tmp_path / "more.smi"
     lines.write_text("CCO ethanol\nCCN ethylamine\n")
     assert len(TableDataset(paths=[str(table), str(lines)], split="random")) == 4
+
+
+def test_selfies_that_could_be_smiles_keep_their_notation(tmp_path: Path) -> None:
+    table, lines, smiles = tmp_path / "t.csv", tmp_path / "t.selfies", tmp_path / "t.smi"
+    table.write_text("selfies,caption\n[C][C][O],ethanol\n[C],methane\n")
+    lines.write_text("[C][C][O]\n[C]\n")
+    smiles.write_text("CCO\n[C]\n")
+    values = [[str(e.sources["molecules"].value) for e in TableDataset(path=str(path)).examples]
+              for path in (table, lines, smiles)]  # fmt: skip
+    assert values == [["CCO", "C"], ["CCO", "C"], ["CCO", "[C]"]]
+    table.write_text("smiles,caption\n[C][Branch1][C][O][C],x\n[C],an atom\n")
+    mixed = TableDataset(path=str(table), split="none")
+    assert [e.sources["molecules"].value for e in mixed.examples] == ["CCO", "[C]"]
+
+
+@pytest.mark.parametrize("smiles", ["C" * 9_999, "C" * 20_000, "C(" * 4_000, "[" * 9_000])
+def test_structures_that_could_end_the_process_are_refused(smiles: str) -> None:
+    with pytest.raises(UnreadableStructure):
+        read_structure(smiles)
 
 
 def test_split_column(tmp_path: Path) -> None:

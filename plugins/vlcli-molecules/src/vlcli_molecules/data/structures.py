@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vlcli.errors import VlcliError
+
 if TYPE_CHECKING:
     from rdkit import Chem
 
-# Longer SMILES are refused: RDKit's time grows faster than the string.
-MAX_CHARACTERS = 20_000
 # Metadata of every source: what its value is.
 NOTATION = {"notation": "smiles"}
 
@@ -27,18 +27,24 @@ class UnreadableStructure(ValueError):
 
 
 def read_mol(smiles: str) -> Chem.Mol:
-    """A sanitised molecule.
+    """A sanitised molecule. It is read in this process, so what might overflow RDKit's stack is refused before.
 
     Raises:
-        UnreadableStructure: with RDKit's reason.
+        UnreadableStructure: with RDKit's reason, or the limit that it exceeds.
     """
     from rdkit import Chem, rdBase
+
+    from vlcli_molecules.structure import MAX_CHARACTERS, check_smiles
 
     text = smiles.strip()
     if not text:
         raise UnreadableStructure("holds no structure")
-    if len(text) > MAX_CHARACTERS:
-        raise UnreadableStructure(f"has a SMILES of {len(text):,} characters, the limit is {MAX_CHARACTERS:,}")
+    if len(text) > (limit := MAX_CHARACTERS["smiles"]):
+        raise UnreadableStructure(f"has a SMILES of {len(text):,} characters, the limit is {limit:,}")
+    try:
+        check_smiles(text)
+    except VlcliError as error:
+        raise UnreadableStructure(error.message) from error
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(text)
         if mol is not None and mol.GetNumAtoms():

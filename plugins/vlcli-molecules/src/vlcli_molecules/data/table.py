@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,10 +23,10 @@ from vlcli.data.names import printable
 from vlcli.errors import did_you_mean
 from vlcli_molecules.data.scaffold import random_split, split_groups
 from vlcli_molecules.data.structures import NOTATION, Structure, UnreadableStructure, read_structure
+from vlcli_molecules.plugin import COLUMNS
 
 SplitRule = Literal["scaffold", "random", "column", "none"]
-STRUCTURE_COLUMNS = ("smiles", "canonical_smiles", "smiles_string", "mol", "molecule", "structure", "selfies", "inchi",
-                     "drug", "compound")  # fmt: skip
+STRUCTURE_COLUMNS = (*COLUMNS, "smiles_string", "drug", "compound")
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".ndjson")
 BLOCK = 1 << 20
 
@@ -103,7 +104,7 @@ class TableDataset:
 
         for source in MoleculesModality().expand(path):
             columns = {name: value for name, value in source.metadata.items() if value is not None}
-            structure = self.structure(source.id, source.value or "", source)
+            structure = self.structure(source)
             if structure is not None:
                 yield Row(source.id, structure, columns)
 
@@ -121,26 +122,32 @@ class TableDataset:
             if column is None:
                 column = self.choose_column(list(cells), where)
             value = cells.pop(column, None)
-            structure = self.structure(row_id, "" if value is None else str(value), None)
+            text = "" if value is None else str(value).strip()
+            structure = self.structure(Source(id=row_id, value=text, metadata={"column": column}))
             if structure is not None:
                 yield Row(row_id, structure, cells)
 
-    def structure(self, row_id: str, value: str, source: Source | None) -> Structure | None:
+    def structure(self, source: Source) -> Structure | None:
         """The structure of a row, or None after a note of why not. What is no SMILES goes through the modality."""
+        from vlcli_molecules.modality import MoleculesModality, notation_of
+        from vlcli_molecules.structure import detect
+
+        value, notation = source.value, notation_of(source)
         try:
-            return read_structure(value)
+            # [C][C][O] is ethanol in SELFIES and another molecule in SMILES, so not all that RDKit reads is SMILES.
+            if value is not None and (notation == "smiles" or (notation == "auto" and detect(value) == "smiles")):
+                try:
+                    return read_structure(value)
+                except UnreadableStructure:
+                    if detect(value) == "smiles":
+                        raise
+                    source = Source(id=source.id, value=value)  # SELFIES or InChI in a column of SMILES
+            return read_structure(MoleculesModality().load(source).smiles)
         except UnreadableStructure as error:
             reason = str(error)
-        from vlcli_molecules.modality import MoleculesModality
-
-        if source is not None or value.strip().startswith(("[", "InChI=")):
-            try:
-                loaded = MoleculesModality().load(source or Source(id=row_id, value=value.strip()))
-                return read_structure(loaded.smiles)
-            except VlcliError as error:
-                # Of a cell that may be SMILES, RDKit's reason tells more.
-                reason = error.message if source is not None or value.strip().startswith("InChI=") else reason
-        self.refused.append(RefusedInput(row_id, "D652", reason))
+        except VlcliError as error:
+            reason = error.message
+        self.refused.append(RefusedInput(source.id, "D652", reason))
         return None
 
     def choose_column(self, names: list[str], where: str) -> str:
@@ -238,7 +245,7 @@ def unzipped(path: Path, kind: str) -> Iterator[Path]:
                         raise VlcliError("D654", printable(path), f"unpacks to more than {limit:,} bytes",
                                          "unpack it yourself, or raise --max-file-size")  # fmt: skip
                     out.write(block)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise VlcliError(
                 "D654", printable(path), f"is not a whole gzip file ({error})", "download it again"
             ) from error
