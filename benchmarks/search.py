@@ -126,12 +126,14 @@ def measure_ann(report: Report, settings: Settings) -> None:
     """Recall and throughput of the approximate index, one query at a time and 64 at once."""
     import numpy as np
 
+    from vlcli.store.ann import build_index
+
     common.set_threads(settings.threads)
     vectors, queries = real_vectors(settings)
     with filled_store(iter(np.array_split(vectors, max(1, len(vectors) // 4000)))) as store:
         mapping(store)
         start = time.perf_counter()
-        store.build_index()
+        build_index(store)
         built = time.perf_counter() - start
         exact = [hits for at in range(0, len(queries), 64) for hits in store.search(queries[at : at + 64], TOP)]
         found = [store.search(query[None], TOP, approximate=True)[0] for query in queries]

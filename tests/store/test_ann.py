@@ -16,9 +16,10 @@ from tests.store.conftest import SPACE, make_row, make_rows, unit
 from vlcli.cli.main import run
 from vlcli.errors import VlcliError
 from vlcli.store import Refusal, create_store, open_store
-from vlcli.store.ann import ANN, KEY
+from vlcli.store.ann import ANN, KEY, build_index
 from vlcli.store.base import BaseStore
 from vlcli.store.recall import measured_recall
+from vlcli.store.search import set_default_search
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("usearch") is None, reason="usearch is not installed: pip install 'vlcli[ann]'"
@@ -45,7 +46,7 @@ def indexed(filled: Callable[..., Path]) -> Path:
     """A store of 300 rows with an index."""
     folder = filled(300)
     with open_store(folder) as store:
-        assert store.build_index() == 300
+        assert build_index(store) == 300
     return folder
 
 
@@ -60,7 +61,7 @@ def same_as_exact(store: BaseStore, top: int = 5) -> str:
 
 def test_most_neighbours_are_found(filled: Callable[..., Path]) -> None:
     with open_store(filled(1000)) as store:
-        store.build_index()
+        build_index(store)
         assert measured_recall(store, 50, 10) > 0.8
         for hit in store.search(QUERIES[:1], 10, approximate=True)[0]:
             assert hit.score == pytest.approx(float(store.vectors([hit.id])[0] @ QUERIES[0]), abs=1e-6)
@@ -78,10 +79,10 @@ def test_answers_are_those_of_the_exact_search(indexed: Path) -> None:
 @pytest.mark.usefixtures("thorough")
 def test_an_empty_store_and_one_row(filled: Callable[..., Path]) -> None:
     with open_store(filled(rows=[]), mode="w") as store:
-        assert store.build_index() == 0
+        assert build_index(store) == 0
         assert store.search(QUERIES, 3, approximate=True) == [[], [], [], []]
         store.add(make_rows(1))
-        assert store.build_index() == 1 and same_as_exact(store) == "approximate"
+        assert build_index(store) == 1 and same_as_exact(store) == "approximate"
 
 
 @pytest.mark.usefixtures("thorough")
@@ -110,7 +111,7 @@ def test_much_change_asks_for_a_new_index(indexed: Path, monkeypatch: pytest.Mon
         store.add(make_rows(4, seed=5))
         assert same_as_exact(store) == "exact"
         assert "8 rows have changed" in store.searched.note and f"vlcli store index {indexed}" in store.searched.note
-        store.build_index()
+        build_index(store)
         assert same_as_exact(store) == "approximate"
 
 
@@ -152,10 +153,19 @@ def test_an_index_of_another_installation_never_reaches_the_library(
         assert store.check() == []
 
 
+def test_a_key_that_is_none_is_made_anew(indexed: Path, own_home: Path) -> None:
+    (own_home / KEY).write_bytes(b"short")
+    with open_store(indexed) as store:
+        assert same_as_exact(store) == "exact"
+        store.build_index()
+        assert same_as_exact(store) == "approximate"
+    assert [path.name for path in own_home.iterdir() if path.name.startswith(".")] == []
+
+
 def test_an_index_of_another_store_is_not_used(indexed: Path, tmp_path: Path) -> None:
     with create_store(tmp_path / "other", SPACE) as other:
         other.add(make_rows(300, seed=9))
-        other.build_index()
+        build_index(other)
     shutil.copy(tmp_path / "other" / ANN, indexed / ANN)
     with open_store(indexed) as store:
         assert same_as_exact(store) == "exact" and "another store" in store.searched.note
@@ -171,7 +181,7 @@ def test_an_index_that_can_not_be_written_leaves_the_one_before(indexed: Path, m
         store.add([make_row(700, QUERIES[0])])
         monkeypatch.setattr("vlcli.store.ann.keyed_digest", full)
         with pytest.raises(OSError, match="No space"):
-            store.build_index()
+            build_index(store)
         monkeypatch.undo()
     assert (indexed / ANN).read_bytes() == before
     assert sorted(path.name for path in indexed.glob(".*")) == []
@@ -182,7 +192,7 @@ def test_a_damaged_vector_that_would_be_an_answer_is_noticed(filled: Callable[..
     with open_store(folder, mode="w") as store:
         if store.backend != "sqlite":
             pytest.skip("the table of this back end can not be changed behind its back")
-        store.build_index()
+        build_index(store)
         best = store.search(QUERIES[:1], 1)[0][0].id
         (number,) = store.catalog.numbers_of([best]).values()
         blob = np.array(store.vectors([best])[0])
@@ -194,7 +204,7 @@ def test_a_damaged_vector_that_would_be_an_answer_is_noticed(filled: Callable[..
 
 def test_without_the_library(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_store(indexed, mode="w") as store:
-        store.set_default_search("ann")
+        set_default_search(store, "ann")
         store.search(QUERIES, 5, approximate=None)
         assert store.searched.kind == "approximate"
     monkeypatch.setitem(sys.modules, "usearch.index", None)

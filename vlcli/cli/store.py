@@ -123,12 +123,12 @@ def describe(store: BaseStore) -> dict[str, Any]:
 def search_kinds(store: BaseStore) -> str:
     """How the store can be searched, in words."""
     from vlcli.store.ann import ANN
-    from vlcli.store.search import SEARCH_SETTING
+    from vlcli.store.search import default_search
 
     if not (store.path / ANN).exists():
         return "exact"
-    default = store.catalog.setting(SEARCH_SETTING) == "ann"
-    return "approximate, exact on request" if default else "exact, approximate on request"
+    default = default_search(store)
+    return "approximate, exact on request" if default == "ann" else "exact, approximate on request"
 
 
 def show_rows(name: str, rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:

@@ -35,7 +35,8 @@ def index_command(
     Both are derived from the store, checked before they are used, and may be removed at any time.
     """
     from vlcli.store import open_store
-    from vlcli.store.ann import library
+    from vlcli.store.ann import drop_index, library
+    from vlcli.store.search import set_default_search
 
     if kind == "ann" and not drop:
         library()
@@ -44,14 +45,14 @@ def index_command(
     writes = default or drop
     with open_store(store, state_of(ctx).registry, "w" if writes else "r") as opened:
         if drop:
-            removed = opened.drop_index()
-            opened.set_default_search("exact")
+            removed = drop_index(opened.path)
+            set_default_search(opened, "exact")
             report = {"store": store, "removed": removed}
             text = f"{store}: {'the approximate index is removed' if removed else 'there was no approximate index'}"
         else:
             report = build(opened, store, kind)
             if default:
-                opened.set_default_search(kind)
+                set_default_search(opened, kind)
             text = f"{store}: {report['rows']:,} items indexed ({kind}) in {report['seconds']:.1f} s"
             if "recall" in report:
                 megabytes = float(str(report["bytes"])) / 1e6
@@ -65,11 +66,11 @@ def index_command(
 
 def build(opened: BaseStore, name: str, kind: str) -> dict[str, Any]:
     """Build one kind; gives what it is and how long it took."""
-    from vlcli.store.ann import ANN
+    from vlcli.store.ann import ANN, build_index
     from vlcli.store.recall import measured_recall
 
     started = time.perf_counter()
-    rows = opened.build_index() if kind == "ann" else opened.build_cache()
+    rows = build_index(opened) if kind == "ann" else opened.build_cache()
     report: dict[str, Any] = {
         "store": name, "kind": kind, "rows": rows, "seconds": round(time.perf_counter() - started, 3),
     }  # fmt: skip

@@ -35,7 +35,7 @@ from vlcli.errors import VlcliError
 from vlcli.runtime.files import atomic_path, make_folder
 from vlcli.runtime.paths import home
 from vlcli.store.cache import Version, compare
-from vlcli.store.rows import read_raw, read_verified
+from vlcli.store.rows import read_raw, read_verified, table_blocks
 from vlcli.store.topk import Block, TopK
 from vlcli.store.types import Problem
 
@@ -113,28 +113,24 @@ def new_graph(dim: int) -> Any:
                            expansion_search=EXPANSION)  # fmt: skip
 
 
-def build_index(store: BaseStore, version: Version, blocks: Iterable[Block]) -> int:
-    """Build the index of this state and put it in place at once; gives how many rows it has.
-
-    Args:
-        store: open, inside `reading`.
-        version: of the state.
-        blocks: all rows; -1 marks one that is none.
+def build_index(store: BaseStore) -> int:
+    """Build the index of an open store and put it in place at once; gives how many rows it has.
 
     Raises:
-        VlcliError: P203 without the library.
+        VlcliError: P203 without the library, S111 when a vector is damaged or missing.
         OSError: when it can not be written; an older index is then still there.
     """
-    graph = new_graph(version.dim)
-    numbers, checksums = store.catalog.row_checksums()
-    for rows, vectors in blocks:
-        for start in range(0, len(rows), 1 << 14):  # pieces, so that an interruption is heard
-            part = slice(start, start + (1 << 14))
-            there = rows[part] >= 0
-            places = np.searchsorted(numbers, rows[part][there])
-            # One thread: built by several, usearch 2.26 now and then leaves rows that no search reaches, and the same
-            # store gives another index each time.
-            graph.add(places.astype(np.uint64), np.ascontiguousarray(vectors[part][there]), threads=1)
+    graph = new_graph(store.info.dim)
+    with store.reading() as state:
+        version = store.version_of(state)
+        numbers, checksums = store.catalog.row_checksums()
+        for rows, vectors in table_blocks(store, verify=True):
+            for start in range(0, len(rows), 1 << 14):  # pieces, so that an interruption is heard
+                part = slice(start, start + (1 << 14))
+                places = np.searchsorted(numbers, rows[part])
+                # One thread: built by several, usearch 2.26 now and then leaves rows that no search reaches, and the
+                # same store gives another index each time.
+                graph.add(places.astype(np.uint64), np.ascontiguousarray(vectors[part]), threads=1)
     if len(graph) != len(numbers):
         raise VlcliError("S111", str(store.path), f"{len(graph)} vectors were found for {len(numbers)} items",
                          "run `vlcli store repair`, then embed again")  # fmt: skip
@@ -202,6 +198,13 @@ def checked_bytes(folder: Path) -> bytes:
     if not sound or not hmac.compare_digest(keyed_digest([body], key), data[-DIGEST:]):
         raise IndexUnusable("it is damaged, or was not made by this installation")
     return data
+
+
+def drop_index(folder: Path) -> bool:
+    """Remove the index; gives whether there was one."""
+    there = (folder / ANN).exists()
+    (folder / ANN).unlink(missing_ok=True)
+    return there
 
 
 def check_index(folder: Path) -> list[Problem]:

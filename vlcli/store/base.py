@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from vlcli.errors import VlcliError
 from vlcli.runtime.leftovers import clear_leftovers
 from vlcli.store import fulltext, maintenance
-from vlcli.store.ann import ANN, AnnReader, check_index
+from vlcli.store.ann import AnnReader, check_index, drop_index
 from vlcli.store.cache import Version
 from vlcli.store.catalog import Catalog, State
 from vlcli.store.errors import sqlite_errors
 from vlcli.store.export import export_store
 from vlcli.store.lock import WriterLock, is_locked, now
-from vlcli.store.rows import verified
+from vlcli.store.rows import table_blocks, verified
 from vlcli.store.runs import read_ledger, read_runs
-from vlcli.store.schema import DATABASE, SCHEMA_VERSION, check_version, connect, migrate
-from vlcli.store.search import SEARCH_SETTING, as_hit, search_vectors, table_blocks
+from vlcli.store.schema import DATABASE, connect, migrate, migrate_for_reading
+from vlcli.store.search import as_hit, search_vectors
 from vlcli.store.topk import Block
 from vlcli.store.types import (
     Hit,
@@ -94,7 +94,7 @@ class BaseStore:
             self._resources.callback(lock.release)
             clear_leftovers(self.path)
         else:
-            self._migrate_for_reading()
+            migrate_for_reading(self.path)
         connection = connect(self.path, write=write)
         self._resources.callback(connection.close)
         if write:
@@ -113,43 +113,15 @@ class BaseStore:
                              "open it with `open_store`, which chooses the right one")  # fmt: skip
         self.table: VectorTable = self._open_table(connection)
         self.lost = lost_commits(state.witnessed, witness)
-        if write:
-            self._meet_witness(state)
+        if self.lost and self.mode == "w" and witness is not None:
+            raise VlcliError("S107", str(self.path), self.lost, LOST_COMMITS_HELP)
+        if write and not self.lost and witness != state.witnessed:  # a crash came between a commit and its witness
+            write_witness(self.path, state.witnessed)
         if self.mode != "repair":
             self.table.open(state.table_version)
 
     def _open_table(self, connection: sqlite3.Connection) -> VectorTable:
         raise NotImplementedError
-
-    def _migrate_for_reading(self) -> None:
-        """A reader can not change the schema: do it as a writer first, when it is older."""
-        connection = connect(self.path, write=False)
-        try:
-            version = check_version(connection, self.path)
-        finally:
-            connection.close()
-        if version == 0:
-            raise VlcliError("S101", str(self.path), "the store was never finished", "embed into it again")
-        if version < SCHEMA_VERSION:
-            lock = WriterLock(self.path)
-            lock.acquire("migration of the schema")
-            try:
-                connection = connect(self.path, write=True)
-                try:
-                    migrate(connection, self.path)
-                finally:
-                    connection.close()
-            finally:
-                lock.release()
-
-    def _meet_witness(self, state: State) -> None:
-        """Refuse to write over lost commits; catch up when a crash came between a commit and its witness."""
-        witness = read_witness(self.path)
-        problem = lost_commits(state.witnessed, witness)
-        if problem and witness is not None and self.mode == "w":
-            raise VlcliError("S107", str(self.path), problem, LOST_COMMITS_HELP)
-        if not problem and witness != state.witnessed:
-            write_witness(self.path, state.witnessed)
 
     def _need_all_commits(self) -> None:
         """A reader of a store that lost commits gets no answer that silently lacks something.
@@ -424,35 +396,12 @@ class BaseStore:
         """What derived files of this state are bound to."""
         return Version(self.uuid, state.vector_commit, state.content, self.catalog.count(), self.info.dim)
 
-    def build_index(self) -> int:
-        """Build the approximate index; gives how many rows it has.
-
-        Raises:
-            VlcliError: P203 when its library is not installed, S111 when a vector is damaged.
-        """
-        from vlcli.store.ann import build_index
-
-        with self.reading() as state:
-            return build_index(self, self.version_of(state), table_blocks(self, verify=True))
-
     def build_cache(self) -> int:
         """Make ready what exact search derives, where the back end derives something; gives the number of rows."""
         with self.reading() as state:
             for _ in self.blocks(state, fresh=False):
                 break
             return self.catalog.count()
-
-    def drop_index(self) -> bool:
-        """Remove the approximate index; gives whether there was one."""
-        there = (self.path / ANN).exists()
-        (self.path / ANN).unlink(missing_ok=True)
-        return there
-
-    def set_default_search(self, kind: str) -> None:
-        """What `search` does when it is not told: `exact` or `ann`. One durable commit."""
-        self._need_writer()
-        with self.catalog.commit(self.table.version):
-            self.catalog.set(SEARCH_SETTING, "" if kind == "exact" else kind)
 
     def blocks(self, state: State, fresh: bool) -> Iterable[Block]:
         """All vectors in blocks; a back end with a cache overrides this. `fresh`: do not believe a cache."""
@@ -485,7 +434,7 @@ class BaseStore:
         done = maintenance.repair(self)
         self._drop_cache()
         if damaged_index := check_index(self.path):
-            self.drop_index()
+            drop_index(self.path)
         return [*done, *damaged_index]
 
     def _drop_cache(self) -> None:

@@ -1,8 +1,8 @@
-"""Vectors of single rows from the table, as they lie there or compared with their checksums."""
+"""Vectors from the table, as they lie there or compared with their checksums."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vlcli.errors import VlcliError
 from vlcli.store.catalog import StoredItem
+from vlcli.store.topk import Block
 from vlcli.store.vectors import as_matrix, checksum
 
 if TYPE_CHECKING:
@@ -51,6 +52,22 @@ def verified(store: BaseStore, stored: dict[int, StoredItem]) -> dict[int, bytes
         if n not in raw or checksum(kept.item.id, raw[n]) != kept.checksum:
             raise damaged(store, kept.item.id)
     return raw
+
+
+def table_blocks(store: BaseStore, verify: bool) -> Iterator[Block]:
+    """The table's rows as blocks; with `verify` each is compared with its checksum.
+
+    Raises:
+        VlcliError: S111 for a vector of a wrong length, or whose checksum is wrong.
+    """
+    checks = store.catalog.checksums() if verify else {}
+    for numbers, blobs in store.table.blocks():
+        for n, blob in zip(numbers, blobs, strict=True):
+            wrong_sum = verify and (n not in checks or checksum(checks[n][0], blob) != checks[n][1])
+            if wrong_sum or len(blob) != 4 * store.info.dim:
+                stored = store.catalog.stored([n])
+                raise damaged(store, stored[n].item.id if n in stored else f"number {n}")
+        yield np.array(numbers, dtype=np.int64), as_matrix(blobs, store.info.dim)
 
 
 def damaged(store: BaseStore, id: str) -> VlcliError:

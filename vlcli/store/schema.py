@@ -20,10 +20,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from vlcli.errors import VlcliError
 from vlcli.store.errors import sqlite_errors
+from vlcli.store.lock import WriterLock
 
 DATABASE = "store.db"
 APPLICATION_ID = 0x766C636C  # "vlcl"
@@ -104,6 +106,27 @@ def migrate(connection: sqlite3.Connection, path: Path, target: int = SCHEMA_VER
                 connection.execute("ROLLBACK")
             raise
     return before
+
+
+def migrate_for_reading(folder: Path) -> None:
+    """Bring an older store up to date as a writer would, since a reader can not change the schema.
+
+    Raises:
+        VlcliError: S101 when the store was never finished, S106 when it is older and a writer is at work; as `migrate`.
+    """
+    with closing(connect(folder, write=False)) as connection:
+        version = check_version(connection, folder)
+    if version == 0:
+        raise VlcliError("S101", str(folder), "the store was never finished", "embed into it again")
+    if version == SCHEMA_VERSION:
+        return
+    lock = WriterLock(folder)
+    lock.acquire("migration of the schema")
+    try:
+        with closing(connect(folder, write=True)) as connection:
+            migrate(connection, folder)
+    finally:
+        lock.release()
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:

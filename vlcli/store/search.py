@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlcli.errors import VlcliError
+from vlcli.store.ann import LARGEST_TOP, IndexUnusable, search_index
 from vlcli.store.catalog import State, StoredItem
-from vlcli.store.rows import damaged, verified
-from vlcli.store.topk import Block, exact_scores, top_rows
+from vlcli.store.rows import verified
+from vlcli.store.topk import exact_scores, top_rows
 from vlcli.store.types import Hit, Item, Searched
-from vlcli.store.vectors import as_matrix, check_queries, checksum
+from vlcli.store.vectors import as_matrix, check_queries
 
 if TYPE_CHECKING:
     from vlcli.store.base import BaseStore
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 
 SEARCH_SETTING = "search"
 """The setting that says how to search when nothing is asked for: `ann`, or empty."""
+
+
+def default_search(store: BaseStore) -> str:
+    """How `search` searches when it is not told: `exact` or `ann`."""
+    return store.catalog.setting(SEARCH_SETTING) or "exact"
+
+
+def set_default_search(store: BaseStore, kind: str) -> None:
+    """Choose that, in one durable commit of a store that is open for writing."""
+    with store.catalog.commit(store.table.version):
+        store.catalog.set(SEARCH_SETTING, "" if kind == "exact" else kind)
 
 
 def search_vectors(
@@ -37,7 +49,7 @@ def search_vectors(
         excluded = store.catalog.stale_numbers()
         if not len(queries) or (allowed is not None and not len(allowed)):
             return [[] for _ in queries]
-        if approximate if approximate is not None else store.catalog.setting(SEARCH_SETTING) == "ann":
+        if approximate if approximate is not None else default_search(store) == "ann":
             near = search_near(store, state, queries, top, allowed, excluded, asked=approximate is not None)
             if near is not None:
                 return near
@@ -66,8 +78,6 @@ def search_near(
     Args:
         asked: whether the caller asked for it; a library that is not installed is then an error, not a note.
     """
-    from vlcli.store.ann import LARGEST_TOP, IndexUnusable, search_index
-
     try:
         if allowed is not None:
             raise IndexUnusable("a filter is always searched exactly", remedy=False)
@@ -127,22 +137,6 @@ def confirmed(
         if not np.array_equal(exact_scores(vectors, exact[query]), scores):
             return False
     return True
-
-
-def table_blocks(store: BaseStore, verify: bool) -> Iterator[Block]:
-    """The table's rows as blocks; with `verify` each is compared with its checksum.
-
-    Raises:
-        VlcliError: S111 for a vector of a wrong length, or whose checksum is wrong.
-    """
-    checks = store.catalog.checksums() if verify else {}
-    for numbers, blobs in store.table.blocks():
-        for n, blob in zip(numbers, blobs, strict=True):
-            wrong_sum = verify and (n not in checks or checksum(checks[n][0], blob) != checks[n][1])
-            if wrong_sum or len(blob) != 4 * store.info.dim:
-                stored = store.catalog.stored([n])
-                raise damaged(store, stored[n].item.id if n in stored else f"number {n}")
-        yield np.array(numbers, dtype=np.int64), as_matrix(blobs, store.info.dim)
 
 
 def as_hit(rank: int, score: float, item: Item) -> Hit:

@@ -20,8 +20,7 @@ from vlcli.store.cache import (
     write_cache,
 )  # fmt: skip
 from vlcli.store.catalog import State
-from vlcli.store.rows import read_verified
-from vlcli.store.search import table_blocks
+from vlcli.store.rows import read_verified, table_blocks
 from vlcli.store.topk import Block
 from vlcli.store.types import Problem
 from vlcli.store.vectors import SqliteVectors, VectorTable
