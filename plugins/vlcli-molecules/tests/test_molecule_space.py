@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from vlcli_molecules.encoders import FingerprintEncoder, HashedTextEncoder, normalised
+from vlcli_molecules.encoders import HashedTextEncoder, normalised
 from vlcli_molecules.fingerprints import sparse_features
 from vlcli_molecules.hashing import feature_ids
 from vlcli_molecules.modality import MoleculesModality
@@ -74,7 +74,6 @@ def test_features_tell_mirror_images_apart_and_count() -> None:
 def test_texts_are_normalised() -> None:
     assert normalised("  .ALPHA.-Pinene \n x") == b" alpha-pinene x "
     assert HashedTextEncoder(dim=8, hidden=8, max_bytes=16).preprocess("a" * 99)["bytes"].shape == (16,)
-    assert FingerprintEncoder(dim=8, hidden=8).preprocess
 
 
 def test_recipes_are_valid(registry: Registry) -> None:
