@@ -147,6 +147,30 @@ def test_loading_overlaps_in_threads(toys: Registry, space: Space) -> None:
     assert [item.error for item in loaded] == [None] * 8
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_found_no_memory_beside_others_is_loaded_once_more(
+    toys: Registry, space: Space, monkeypatch: pytest.MonkeyPatch, wrapped: bool
+) -> None:
+    """Also when the modality tells of it by a refusal of its own."""
+    modality_class = toys.load(toys.find("modality", "numbers"))
+    original, tried = modality_class.load, []
+
+    def load(modality: Any, source: Source) -> Any:
+        tried.append(source.id)
+        if tried.count("item 2") == 1 and source.id == "item 2":
+            try:
+                raise MemoryError
+            except MemoryError as error:
+                if wrapped:
+                    raise VlcliError("D305", source.id, "asks for too much memory") from error
+                raise
+        return original(modality, source)
+
+    monkeypatch.setattr(modality_class, "load", load)
+    results = list(Embedder(space, toys).embed_sources("numbers", sources(5)))
+    assert [result.error for result in results] == [None] * 5 and tried.count("item 2") == 2
+
+
 def test_batch_invariant_vectors_are_equal_to_the_bit(space: Space, toys: Registry) -> None:
     given = sources(60)
     embedder = Embedder(space, toys, batch_invariant=True)

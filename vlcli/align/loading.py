@@ -17,7 +17,7 @@ from vlcli.align.encoder import Encoder
 from vlcli.api import Modality, Source
 from vlcli.errors import VlcliError
 from vlcli.runtime.files import sha256_file
-from vlcli.runtime.memory import is_out_of_memory
+from vlcli.runtime.memory import causes, is_out_of_memory
 
 # Preprocessed items that wait for the model, in bytes.
 WAITING_BYTES = 128 * 2**20
@@ -161,7 +161,8 @@ def notes_of(item: Any) -> tuple[str, ...]:
 def refuse(result: Loaded, error: Exception) -> None:
     """Put an error in the place of an input's tensors."""
     result.inputs, result.error = None, refusal(result.source, error)
-    result.short_of_memory = is_out_of_memory(error)
+    # A modality may have put a refusal of its own in the place of a MemoryError.
+    result.short_of_memory = any(is_out_of_memory(cause) for cause in causes(error))
 
 
 def refusal(source: Source, error: Exception) -> VlcliError:
