@@ -16,7 +16,6 @@ secret of this installation (`$VLCLI_HOME/index.key`): bytes that this installat
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import json
@@ -32,7 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlcli.errors import VlcliError
-from vlcli.runtime.files import atomic_path, make_folder
+from vlcli.runtime.files import atomic_path, clear_once, make_folder, sync_folder
+from vlcli.runtime.leftovers import temporary_prefix
 from vlcli.runtime.paths import home
 from vlcli.store.cache import Version, compare
 from vlcli.store.rows import read_raw, read_verified, table_blocks
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 ANN = "ann.index"
 KEY = "index.key"
+KEY_BYTES = 32
 CONNECTIVITY = 24  # HNSW's M
 EXPANSION_ADD = 128  # ef of the construction
 EXPANSION = 64  # ef of a search, at least
@@ -227,24 +228,42 @@ def keyed_digest(parts: Iterable[bytes | memoryview], key: bytes | None) -> byte
 
 
 def secret(make: bool) -> bytes | None:
-    """This installation's secret for derived files that are read by native code; None when there is none yet."""
+    """This installation's secret for derived files that are read by native code; None when there is none yet.
+
+    Args:
+        make: make one durably where there is none, or none that could be one.
+    """
     path = home() / KEY
-    if make and not path.exists():
-        make_folder(path.parent)
-        scratch = path.with_name(f".{KEY}.{secrets.token_hex(8)}")
+    key = read_secret(path)
+    if not make:
+        return key
+    clear_once(make_folder(path.parent))
+    if key is not None:
+        return key
+    scratch = path.with_name(f"{temporary_prefix(KEY)}{secrets.token_hex(8)}.tmp")
+    try:
         with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(32))
+            file.write(secrets.token_bytes(KEY_BYTES))
+            file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(OSError):  # the first of several processes wins; some file systems know no links
-            os.link(scratch, path)
-        if not path.exists():
-            scratch.replace(path)
+        try:
+            os.link(scratch, path)  # the first of several processes wins
+        except OSError:  # one was first, what is there is no key, or the file system knows no links
+            if read_secret(path) is None:
+                scratch.replace(path)
+        sync_folder(path.parent)
+    finally:
         scratch.unlink(missing_ok=True)
+    return read_secret(path)
+
+
+def read_secret(path: Path) -> bytes | None:
+    """The secret in a file; None when there is no file, or it does not have a secret's length."""
     try:
         key = path.read_bytes()
     except FileNotFoundError:
         return None
-    return key if len(key) == 32 else None
+    return key if len(key) == KEY_BYTES else None
 
 
 def fit(index: AnnIndex, version: Version, store: BaseStore) -> Fitted:
