@@ -12,7 +12,7 @@ import pytest
 from harness.commands import Commands
 from harness.disk import Choice, Disk, crash_states
 from harness.full_disk import FAILURES, Failure, try_failures
-from harness.operations import Operation, Workshop
+from harness.operations import HAS_INDEX, Operation, Workshop
 from harness.power import try_kills_at_changes, try_power_cuts
 from harness.rot import store_answers, store_check, store_with_log, try_rot
 from harness.trace import Event
@@ -22,10 +22,14 @@ from vlcli.runtime.files import atomic_folder, atomic_path, write_atomic
 from vlcli.runtime.leftovers import FOREIGN_SECONDS, clear_leftovers, is_temporary, machine, temporary_prefix
 
 STORES = ("embed", "cache", "embed-changes", "cache-changes")
+INDEXES = [
+    pytest.param(name, marks=pytest.mark.skipif(not HAS_INDEX, reason="usearch is not installed: 'vlcli[ann]'"))
+    for name in ("index", "index-changes")
+]
 FILES = ("save-space", "export-parquet", "export-npz", "report", "recipe-copy")
 
 
-@pytest.mark.parametrize("name", ["embed", "embed-changes", "train", "save-space", "export-parquet"])
+@pytest.mark.parametrize("name", ["embed", "embed-changes", "train", "save-space", "export-parquet", *INDEXES])
 def test_a_killed_command_loses_nothing_acknowledged_and_goes_on(
     commands: Commands, operations: dict[str, Operation], changes: dict[str, int], name: str
 ) -> None:
@@ -34,7 +38,7 @@ def test_a_killed_command_loses_nothing_acknowledged_and_goes_on(
     assert tally.faults == 2 and tally.problems == []
 
 
-@pytest.mark.parametrize("name", [*STORES, "train", *FILES])
+@pytest.mark.parametrize("name", [*STORES, *INDEXES, "train", *FILES])
 def test_a_power_cut_leaves_the_last_acknowledged_state(
     commands: Commands, operations: dict[str, Operation], tmp_path: Path, name: str
 ) -> None:
@@ -43,7 +47,7 @@ def test_a_power_cut_leaves_the_last_acknowledged_state(
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
-@pytest.mark.parametrize("name", ["embed", "train", "save-space", "export-npz"])
+@pytest.mark.parametrize("name", ["embed", "train", "save-space", "export-npz", *INDEXES])
 def test_a_failing_disk_leaves_the_version_before_and_says_what_to_do(
     commands: Commands, operations: dict[str, Operation], changes: dict[str, int], name: str, failure: Failure
 ) -> None:

@@ -8,17 +8,17 @@ anything was executed (a marker file, `pickle.find_class`, a started process), a
 
 from __future__ import annotations
 
+import importlib.util
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from fuzz_targets import pictures, registry_of, saved_space
+from harness.stores import home_at
 from unsafe_payloads import MARKER, lying_safetensors, payloads
 
 from vlcli.api import Source
@@ -127,6 +127,26 @@ def store(folder: Path) -> None:
         opened.search(vectors[:1], 2)
 
 
+def indexed(folder: Path) -> None:
+    """The same store with an approximate index, of this installation."""
+    from vlcli.store import open_store
+    from vlcli.store.ann import build_index
+
+    store(folder)
+    with home_at(folder / "home"), open_store(folder / "store") as opened:
+        build_index(opened)
+
+
+def search_near(folder: Path) -> object:
+    """Searches by the index and checks it."""
+    import numpy as np
+
+    from vlcli.store import open_store
+
+    with home_at(folder / "home"), open_store(folder / "store") as opened:
+        return opened.search(np.eye(1, 4, dtype=np.float32), 2, approximate=True), opened.check()
+
+
 def search(folder: Path) -> object:
     """Opens a store, searches it and checks it."""
     import numpy as np
@@ -226,7 +246,7 @@ def plugin_settings(folder: Path) -> object:
     """The switched-off plugins, read at every start."""
     from vlcli.plugins import read_plugins_file
 
-    with mock.patch.dict(os.environ, {"VLCLI_HOME": str(folder)}):
+    with home_at(folder):
         return read_plugins_file()
 
 
@@ -248,6 +268,8 @@ def ways() -> Iterator[Way]:
               load("hf:{}"))  # fmt: skip
     yield Way("store: store.db", "store/store.db", store, search)
     yield Way("store: vectors.npy", "store/vectors.npy", store, search)
+    if importlib.util.find_spec("usearch") is not None:
+        yield Way("store: ann.index", "store/ann.index", indexed, search_near)
     yield Way("checkpoint: tensors", "step-00000001/tensors.safetensors", checkpoint, resume, True)
     yield Way("checkpoint: state.json", "step-00000001/state.json", checkpoint, resume)
     yield Way("cache: features", f"{'0' * 32}.db", nothing, feature_cache)

@@ -1,7 +1,7 @@
 """Bits that change on the disk: what is read is what was written, or an error that names the remedy.
 
-In the database of a store, its write-ahead log, its vector cache and its record of commits; in Lance's files; in
-checkpoints; in a space's weights, description and vocabulary.
+In the database of a store, its write-ahead log, its vector cache, its record of commits and its approximate index; in
+Lance's files; in checkpoints; in a space's weights, description and vocabulary.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import importlib.util
 from pathlib import Path
 
 from _faults import as_row, workshop
-from harness.rot import Answers, store_answers, store_check, store_with_log, try_rot
+from harness.rot import Answers, index_answers, store_answers, store_check, store_with_log, try_rot
+from harness.stores import home_at
 from parts import Budget, Row
 
 from vlcli.align.load import load_space
@@ -26,7 +27,8 @@ def run(budget: Budget) -> list[Row]:
     with workshop(budget) as (world, _, shop):
         folder = shop.folder.parent
         copy = folder / "copy"
-        store = shop.store_operations()[1].root / "store"
+        operations = {operation.name: operation for operation in shop.store_operations()}
+        store = operations["cache"].root / "store"
         logged = store_with_log(store, folder / "log")
         plans: list[tuple[str, Path, list[str], int]] = [
             ("store", store, ["store.db"], 250), ("store", store, ["vectors.npy", "commits.bin"], 60),
@@ -43,6 +45,14 @@ def run(budget: Budget) -> list[Row]:
                     name, template, file, copy, budget.count(count), budget.seed, store_answers, store_check
                 )
                 rows.append(as_row(f"{name}: {Path(file).suffix or file}", [tally], 1, BAR))
+
+        if "index" in operations:
+            with home_at(operations["index"].root / "home"):
+                indexed = operations["index"].root / "store"
+                tally = try_rot(
+                    "store", indexed, "ann.index", copy, budget.count(60), budget.seed, index_answers, store_check
+                )
+                rows.append(as_row("store: ann.index", [tally], 1, BAR))
 
         def read_space(place: Path) -> Answers:
             return load_space(str(place), shop.registry, "cpu").identity

@@ -1,8 +1,8 @@
 """SIGKILL at random moments, and right before random changes to the disk.
 
-Over embedding, building and renewing the cache, training, saving a space, exports, pages and recipes. Whatever was
-acknowledged is there afterwards, nothing twice; the same command then ends as if nothing had happened (training: with
-the same bits), and leaves no temporary file.
+Over embedding, building and renewing the cache and the approximate index, training, saving a space, exports, pages and
+recipes. Whatever was acknowledged is there afterwards, nothing twice; the same command then ends as if nothing had
+happened (training: with the same bits), and leaves no temporary file.
 """
 
 from __future__ import annotations

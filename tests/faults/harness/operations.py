@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import importlib.util
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 
 from harness.commands import Commands, Ended
 from harness.shim import Faults
-from harness.stores import Reference, commits_in
+from harness.stores import Reference, commits_in, home_at, wrong_with_index
 from harness.world import World, expect_success
 from vlcli.align.load import load_space
 from vlcli.errors import VlcliError
@@ -24,7 +25,7 @@ from vlcli.store import open_store
 from vlcli.train.checkpoint import checkpoints, load_checkpoint
 
 Marks = Sequence[str]
-OWN_HIDDEN = (".previous",)
+HAS_INDEX = importlib.util.find_spec("usearch") is not None
 
 
 @dataclass
@@ -38,7 +39,6 @@ class Operation:
         sound: what is wrong with a folder in any state that a fault may leave, given what was acknowledged; it may
             change the folder.
         complete: what is wrong with the folder after the command ended well.
-        optional: a failure of this kind may leave the command successful, as what it writes is only a cache.
     """
 
     name: str
@@ -50,7 +50,6 @@ class Operation:
     complete: Callable[[Path], str]
     again: list[str] | None = None
     call: str = ""
-    optional: bool = False
     order: dict[str, object] = field(default_factory=dict)
 
     def restore(self) -> None:
@@ -84,7 +83,6 @@ class Workshop:
 
     Args:
         folder: for the operations' folders; a fast disk is best.
-        copies: for what is checked in copies.
     """
 
     def __init__(self, world: World, commands: Commands, folder: Path) -> None:
@@ -101,8 +99,8 @@ class Workshop:
         return root, template
 
     def _store_operation(self, name: str, root: Path, before: Path, argv: list[str], *, earlier: Marks = (),
-                         optional: bool = False) -> Operation:  # fmt: skip
-        order: dict[str, object] = {"commit_items": 8}
+                         **settings: object) -> Operation:  # fmt: skip
+        order: dict[str, object] = {"commit_items": 8, **settings}
         ended = self.commands.run(*argv, cwd=self.world.folder, **order)
         expect_success(ended)
         reference = Reference.read(root / "store", ended.marks, {0: (0, 0), **commits_in(earlier)})
@@ -115,7 +113,7 @@ class Workshop:
                 return reference.wrong_at_the_end(store)
 
         self.marks = [*earlier, *ended.marks]
-        return Operation(name, root, before, argv, self.world.folder, sound, complete, optional=optional, order=order)
+        return Operation(name, root, before, argv, self.world.folder, sound, complete, order=order)
 
     def embed(self, backend: str = "sqlite") -> Operation:
         """Embed all pictures into a new store."""
@@ -124,7 +122,10 @@ class Workshop:
         return self._store_operation(name, root, before, self.world.embed(root / "store", backend))
 
     def store_operations(self) -> list[Operation]:
-        """Embed, build the cache, embed changed pictures, bring the cache up to date. Each begins where one ended."""
+        """Embed, build the cache and the index, embed changed pictures, bring the cache and the index up to date.
+
+        Each begins where the one before ended. Without the index's library there are no operations on it.
+        """
         first = self.embed()
         self.world.add_pictures("changing")
         root, before = self._place("cache")
@@ -132,16 +133,44 @@ class Workshop:
                                      commit_items=8)  # fmt: skip
         expect_success(embedded)
         shutil.copytree(before, root, dirs_exist_ok=True)
-        cache = self._store_operation("cache", root, before, self.world.search(root / "store"), earlier=embedded.marks,
-                                      optional=True)  # fmt: skip
+        argv = self.world.search(root / "store")
+        cache = self._store_operation("cache", root, before, argv, earlier=embedded.marks)
+        indexes = [self.index("index", cache.root, embedded.marks)] if HAS_INDEX else []
         self.world.change_pictures("changing")
-        root, before = self._place("embed-changes", cache.root)
+        root, before = self._place("embed-changes", indexes[-1].root if indexes else cache.root)
         argv = self.world.embed(root / "store", pictures="changing")
         changes = self._store_operation("embed-changes", root, before, argv, earlier=self.marks)
         root, before = self._place("cache-changes", changes.root)
         renewed = self._store_operation("cache-changes", root, before, self.world.search(root / "store"),
-                                        earlier=self.marks, optional=True)  # fmt: skip
-        return [first, cache, changes, renewed]
+                                        earlier=self.marks)  # fmt: skip
+        if HAS_INDEX:
+            indexes.append(self.index("index-changes", renewed.root, self.marks))
+        return [first, cache, changes, renewed, *indexes]
+
+    def index(self, name: str, source: Path, earlier: Marks) -> Operation:
+        """Build the approximate index of a store, or build it anew; with the key that this takes, in `home`."""
+        root, before = self._place(name, source)
+        operation = self._store_operation(name, root, before, self.world.index(root / "store"), earlier=earlier,
+                                          environment={"VLCLI_HOME": str(root / "home")})  # fmt: skip
+        sound_store, complete_store = operation.sound, operation.complete
+
+        def wrong(folder: Path, built: bool) -> str:
+            try:
+                with open_store(folder / "store") as store:
+                    return wrong_with_index(store, built=built)
+            except VlcliError as error:
+                return f"can not be used: {error}"
+
+        def sound(folder: Path, marks: Marks) -> str:
+            with home_at(folder / "home"):
+                return wrong(folder, "exit 0" in marks) or sound_store(folder, marks)
+
+        def complete(folder: Path) -> str:
+            with home_at(folder / "home"):
+                return wrong(folder, True) or complete_store(folder)
+
+        operation.sound, operation.complete = sound, complete
+        return operation
 
     def train(self) -> Operation:
         """Train to the end."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.power import Tally
+from harness.stores import near_answers
 from vlcli.errors import VlcliError
 from vlcli.store import open_store
 from vlcli.store.base import BaseStore
@@ -37,6 +38,19 @@ def store_answers(folder: Path) -> Answers:
         hits = [[(hit.id, round(hit.score, 6)) for hit in line] for line in store.search(queries, 5)]
         words = sorted(hit.id for hit in store.fulltext("png", 1000))
         return items, vectors.tobytes(), hits, words
+
+
+def index_answers(folder: Path) -> Answers:
+    """The items nearest to some of a store's own, asked of its approximate index.
+
+    Raises:
+        VlcliError: S110, with what the search said, when it did not use the index.
+    """
+    with open_store(folder) as store:
+        answers = near_answers(store)
+        if store.searched.kind != "approximate":
+            raise VlcliError("S110", str(folder), store.searched.note)
+        return answers
 
 
 def names_of_repair(error: VlcliError) -> bool:

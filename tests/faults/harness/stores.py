@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,3 +137,47 @@ class Reference:
         if not np.array_equal(store.vectors([row.id for row in self.rows]), self.vectors):
             return "after going on, a vector is another"
         return self._wrong_answer(store)
+
+
+@contextlib.contextmanager
+def home_at(folder: Path) -> Iterator[None]:
+    """Let this process keep its things in `folder`, as a command did whose work is looked at."""
+    before = os.environ.get("VLCLI_HOME")
+    os.environ["VLCLI_HOME"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["VLCLI_HOME"]
+        else:
+            os.environ["VLCLI_HOME"] = before
+
+
+def near_answers(store: BaseStore) -> list[list[tuple[str, float]]]:
+    """What the approximate index answers to some of the items' own vectors: all items, and their scores."""
+    queries = store.vectors([item.id for item in store.items()][:8])
+    lines = store.search(queries, len(store), approximate=True)
+    return [[(hit.id, hit.score) for hit in line] for line in lines]
+
+
+def wrong_with_index(store: BaseStore, *, built: bool) -> str:
+    """Whether the approximate index is damaged, or a search that asks for it answers otherwise than the vectors do.
+
+    Args:
+        built: whether the command that builds it ended well, so that the search must have used it.
+    """
+    if problems := store.check():
+        return f"check finds {problems[0]}"
+    ids = [item.id for item in store.items()]
+    vectors = dict(zip(ids, store.vectors(ids), strict=True))
+    answers = near_answers(store)
+    if built and store.searched.kind != "approximate":
+        return f"a search does not use the index: {store.searched.note}"
+    for query, line in zip(ids, answers, strict=False):
+        if sorted(id for id, _ in line) != sorted(ids):
+            return f"a search by the index finds {len(line)} of {len(ids)} items"
+        expected = [float(vectors[id] @ vectors[query]) for id, _ in line]
+        scores = [score for _, score in line]
+        if not np.allclose(scores, expected, atol=1e-6) or scores != sorted(scores, reverse=True):
+            return f"a search by the index gives '{query}' the neighbours {line[:3]}"
+    return ""

@@ -83,6 +83,10 @@ class World:
         """The command that asks the store, which builds its cache."""
         return ["search", str(store), "a red square", "--json"]
 
+    def index(self, store: Path) -> list[str]:
+        """The command that builds the store's approximate index."""
+        return ["store", "index", str(store), "--kind", "ann", "--json"]
+
     def train(self, run: Path) -> list[str]:
         """The command that begins a training run."""
         return ["run", str(self.folder / "small.toml"), "--out", str(run)]

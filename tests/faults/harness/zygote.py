@@ -39,6 +39,7 @@ def import_everything() -> None:
         "vlcli_images.plugin", "vlcli_images.small_cnn", "vlcli_text.plugin", "vlcli_text.small_gru",
         "vlcli.align.embedder", "vlcli.align.load", "vlcli.cli.embed", "vlcli.cli.main", "vlcli.cli.recipes",
         "vlcli.cli.report", "vlcli.cli.run", "vlcli.cli.search", "vlcli.cli.steps", "vlcli.cli.store",
+        "vlcli.cli.store_index",
         "vlcli.evaluate.run", "vlcli.methods.contrastive", "vlcli.report.folders", "vlcli.store.query",
         "vlcli.store.sqlite", "vlcli.train.run",
     ):  # fmt: skip
