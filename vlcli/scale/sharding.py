@@ -15,8 +15,9 @@ from vlcli.data.names import printable
 from vlcli.errors import VlcliError
 from vlcli.scale.cluster import Pool
 from vlcli.scale.worker import Worker, WorkerSetup, Written
-from vlcli.store.ingest import IngestReport, SeenIds
-from vlcli.store.shards import open_shard, write_manifest
+from vlcli.store.ingest import IngestReport
+from vlcli.store.seen import SeenIds
+from vlcli.store.shards import MANIFEST, open_shard, write_manifest
 
 SHARD_ITEMS = 2048
 
@@ -79,7 +80,7 @@ class Sharding:
         folder = self.folder
         folder.mkdir(parents=True, exist_ok=True)
         # The list of an earlier run would say that this one is complete.
-        (folder / "shards.json").unlink(missing_ok=True)
+        (folder / MANIFEST).unlink(missing_ok=True)
         shards: list[Path] = []
         seen = SeenIds()
         try:

@@ -14,6 +14,7 @@ from vlcli.data.inputs import InputItem
 from vlcli.data.names import printable
 from vlcli.errors import VlcliError
 from vlcli.runtime.files import sha256_bytes, sha256_file
+from vlcli.store.records import metadata_json
 from vlcli.store.types import Item, Row
 
 if TYPE_CHECKING:
@@ -112,8 +113,6 @@ def hash_content(examined: Examined) -> Examined:
 
 def plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata as it comes back from a store that keeps it as JSON."""
-    from vlcli.store.catalog import metadata_json
-
     if not metadata:
         return {}
     restored: dict[str, Any] = json.loads(metadata_json(metadata))

@@ -7,7 +7,6 @@ ledger counts it, so an interrupted run is gone on with by the same command.
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -21,6 +20,7 @@ from vlcli.data.names import printable
 from vlcli.data.prefetch import Fetched, attempt, prefetch
 from vlcli.errors import VlcliError
 from vlcli.store.examine import Examined, examine, hash_content, metadata_with, plain, text_with
+from vlcli.store.seen import SeenIds
 from vlcli.store.types import Item, Refusal, Row, Unchanged, VectorStore
 
 if TYPE_CHECKING:
@@ -103,39 +103,6 @@ class IngestReport:
     def inputs(self) -> int:
         """The number of inputs."""
         return self.embedded + self.unchanged + len(self.refused)
-
-
-class SeenIds:
-    """Ids met in this run, in a temporary database on disk, so that a long list costs no memory."""
-
-    def __init__(self) -> None:
-        self.connection = sqlite3.connect("")
-        self.connection.execute("CREATE TABLE seen (id TEXT PRIMARY KEY) WITHOUT ROWID")
-        self.connection.execute("CREATE TABLE files (name TEXT PRIMARY KEY) WITHOUT ROWID")
-
-    def is_new(self, name: str) -> bool:
-        """True the first time an id is given."""
-        return self.connection.execute("INSERT OR IGNORE INTO seen VALUES (?)", (name,)).rowcount == 1
-
-    def add_file(self, item: InputItem) -> None:
-        """Note the manifest, or other file of many items, that an item is a row of."""
-        file = item.source.id.rpartition("#")[0]
-        if file and (item.source.path is None or printable(item.source.path) == file):
-            self.connection.execute("INSERT OR IGNORE INTO files VALUES (?)", (file,))
-
-    def unlisted(self, store: VectorStore) -> list[str]:
-        """Ids in the store that are rows of files of this run, which do not hold them any more."""
-        found = []
-        files = "SELECT name FROM files WHERE name NOT IN (SELECT id FROM seen)"  # seen by itself: it was refused
-        for (file,) in self.connection.execute(files).fetchall():
-            for id in store.ids_within(file):
-                if self.connection.execute("SELECT 1 FROM seen WHERE id = ?", (id,)).fetchone() is None:
-                    found.append(id)
-        return found
-
-    def close(self) -> None:
-        """Drop the database."""
-        self.connection.close()
 
 
 @dataclass

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from vlcli.data.names import real_path
 from vlcli.errors import VlcliError
-from vlcli.store.catalog import Catalog, item_digest, stale_digest, wrap
+from vlcli.store.catalog import Catalog, is_sound
 from vlcli.store.errors import explain_sqlite_error
+from vlcli.store.records import stale_digest, wrap
 from vlcli.store.types import Outcome, Problem
 from vlcli.store.vectors import checksum
 from vlcli.store.where import ITEM_COLUMNS, no_column, quote
@@ -38,12 +39,9 @@ def check(store: BaseStore) -> list[Problem]:
         problems.append(Problem("lost-commits", lost))
     total = 0
     for stored in catalog.all_stored():
-        item = stored.item
         total += stored.digest
-        expected = item_digest(item.id, item.path, item.modality, item.content_hash, item.text, stored.metadata_json,
-                               stored.checksum)  # fmt: skip
-        if expected != stored.digest:
-            problems.append(Problem("item", "its record was changed outside a commit", item.id))
+        if not is_sound(stored):
+            problems.append(Problem("item", "its record was changed outside a commit", stored.item.id))
     marks = catalog.connection.execute("SELECT n, code, digest FROM stale").fetchall()
     total += sum(digest for _, _, digest in marks)
     if any(stale_digest(n, code) != digest for n, code, digest in marks):

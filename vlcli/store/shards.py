@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from vlcli.errors import VlcliError
 from vlcli.runtime.files import atomic_path, write_atomic
+from vlcli.store.records import metadata_json
 from vlcli.store.types import Item, Refusal, Row, SpaceInfo, Unchanged, VectorStore
 from vlcli.store.vectors import as_bytes, checksum, vector_problem
 
@@ -64,8 +65,6 @@ def shard_batch(schema: Any, items: Sequence[Item | Row], vectors: NDArray[np.fl
 
 def text_column(item: Item | Row, name: str) -> str | None:
     """A column of text; metadata as JSON."""
-    from vlcli.store.catalog import metadata_json
-
     if name == "metadata":
         return metadata_json(item.metadata)
     value = getattr(item, name)
