@@ -145,6 +145,7 @@ def test_table(tmp_path: Path) -> None:
     lines = tmp_path / "more.smi"
     lines.write_text("CCO ethanol\nCCN ethylamine\n")
     assert len(TableDataset(paths=[str(table), str(lines)], split="random")) == 4
+    assert dict(TableDataset(path=str(lines), split="none")[0].metadata) == {}
 
 
 def test_selfies_that_could_be_smiles_keep_their_notation(tmp_path: Path) -> None:

@@ -103,7 +103,9 @@ class TableDataset:
         from vlcli_molecules.modality import MoleculesModality
 
         for source in MoleculesModality().expand(path):
-            columns = {name: value for name, value in source.metadata.items() if value is not None}
+            # What the reader says of its own text is no property of the molecule.
+            columns = {name: value for name, value in source.metadata.items()
+                       if value is not None and name != "notation"}  # fmt: skip
             structure = self.structure(source)
             if structure is not None:
                 yield Row(source.id, structure, columns)
