@@ -150,7 +150,7 @@ class Guard:
 
 def no_worker(reason: str) -> VlcliError:
     """The refusal when a worker does not start."""
-    return VlcliError("X601", "RDKit", f"its worker process can not be started ({reason})",
+    return VlcliError("X601", "", f"RDKit's worker process can not be started ({reason})",
                       f"see what `{' '.join(COMMAND)}` says")  # fmt: skip
 
 
