@@ -83,9 +83,9 @@ class World:
         """The command that asks the store, which builds its cache."""
         return ["search", str(store), "a red square", "--json"]
 
-    def index(self, store: Path) -> list[str]:
-        """The command that builds the store's approximate index."""
-        return ["store", "index", str(store), "--kind", "ann", "--json"]
+    def index(self, store: Path, kind: str) -> list[str]:
+        """The command that writes what searches go faster by: the cache (`exact`), or the approximate index (`ann`)."""
+        return ["store", "index", str(store), "--kind", kind, "--json"]
 
     def train(self, run: Path) -> list[str]:
         """The command that begins a training run."""
