@@ -15,7 +15,8 @@ import pytest
 from tests.store.conftest import SPACE, make_row, make_rows, unit
 from vlcli.cli.main import run
 from vlcli.errors import VlcliError
-from vlcli.store import Refusal, create_store, open_store
+from vlcli.runtime.leftovers import temporary_prefix
+from vlcli.store import Refusal, create_store, open_store, remove_store
 from vlcli.store.ann import ANN, KEY, build_index
 from vlcli.store.base import BaseStore
 from vlcli.store.recall import measured_recall
@@ -186,6 +187,16 @@ def test_an_index_that_can_not_be_written_leaves_the_one_before(indexed: Path, m
         monkeypatch.undo()
     assert (indexed / ANN).read_bytes() == before
     assert sorted(path.name for path in indexed.glob(".*")) == []
+
+
+def test_what_an_interrupted_build_left_does_not_keep_a_store(indexed: Path) -> None:
+    (indexed / f"{temporary_prefix(ANN)}0123.tmp").write_bytes(b"half an index")
+    (indexed / f"{temporary_prefix('notes.txt')}0123.tmp").write_bytes(b"of another program")
+    with pytest.raises(VlcliError, match=r"S105.*notes\.txt"):
+        remove_store(indexed)
+    (indexed / f"{temporary_prefix('notes.txt')}0123.tmp").unlink()
+    remove_store(indexed)
+    assert not indexed.exists()
 
 
 def test_a_damaged_vector_that_would_be_an_answer_is_noticed(filled: Callable[..., Path]) -> None:

@@ -184,8 +184,8 @@ def foreign_files(folder: Path) -> list[str]:
 
 
 def is_leftover(name: str) -> bool:
-    """Whether this is the temporary file of a cache whose writer died."""
-    return name.startswith(f".{CACHE}.") and is_temporary(name)
+    """Whether this is the temporary version of a derived file whose writer died."""
+    return name.startswith((f".{CACHE}.", f".{ANN}.")) and is_temporary(name)
 
 
 def remove_store(path: str | Path) -> int:

@@ -58,7 +58,7 @@ def query_vector(
         raise VlcliError("U305", "--item", "takes the place of --file", "give one of the two")
     example = example_source(file, item)
     if not text and example is None:
-        raise VlcliError("U301", "", "there is nothing to search for", "give a text, or --file FILE")
+        raise VlcliError("U301", "", "there is nothing to search for", "give a text, --file FILE or --item VALUE")
     if not 0 <= weight <= 1:
         raise VlcliError("U302", "--text-weight", f"{weight} is not between 0 and 1")
     embedder = Embedder(space, registry, batch_size=1)

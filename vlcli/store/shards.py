@@ -200,11 +200,12 @@ def verified_rows(shard: Shard, batch: Any, first: int) -> tuple[list[Row], list
         try:
             metadata = json.loads(one["metadata"] or "{}")
             sound = vector.shape == (shard.info.dim,) and checksum(one["id"], as_bytes(vector)) == one["checksum"]
-        except (TypeError, AttributeError, ValueError):
+            sound = sound and isinstance(metadata, dict)
+        except (TypeError, AttributeError, ValueError, RecursionError):
             sound, metadata = False, {}
         if not sound or not one["modality"] or not one["content_hash"]:
             # Named by its place and not by its item: what the store holds of that is none the worse.
-            what = f"the row of {one['id']} is damaged: its checksum does not match — write the shard again"
+            what = f"the row of {one['id']} is damaged: its checksum or metadata is wrong — write the shard again"
             bad.append(Refusal(f"{shard.path}#{n + first}", "S122", what))
             continue
         rows.append(Row(one["id"], one["path"], one["modality"], one["content_hash"], one["size"], one["mtime_ns"],
