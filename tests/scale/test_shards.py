@@ -163,6 +163,33 @@ def test_a_damaged_row_leaves_what_the_store_holds(tmp_path: Path) -> None:
         assert store.stale() == {}
 
 
+@pytest.mark.parametrize("metadata", ["[1, 2]", "{", '"a"', "[" * 100_000])
+def test_a_row_whose_metadata_are_no_object_is_damaged(tmp_path: Path, metadata: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = shard(tmp_path / "a.parquet", rows(3))
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("metadata")
+    changed = ["{}", metadata, "{}"]
+    pq.write_table(table.set_column(place, table.schema.field(place), pa.array(changed, pa.string())), path)
+    report = take(tmp_path / "s", path)
+    assert report.imported == 2 and [line.path for line in report.refused] == [f"{path}#1"]
+
+
+def test_what_a_shard_refuses_is_stale_in_the_store(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["embed", str(pictures), "--shards", "parts", "--store", "./s", "--quiet"]) == 3
+    (pictures / "p05.png").write_bytes(b"no picture any more")
+    capsys.readouterr()
+    assert run(["embed", str(pictures), "--shards", "more", "--store", "./s", "--json"]) == 3
+    assert list(json.loads(capsys.readouterr().out)["stale"]) == [str(pictures / "p05.png")]
+    (tmp_path / "file").write_text("in the way")
+    assert run(["embed", str(pictures), "--shards", "file"]) == 1
+    assert "error[X303] file: is there already" in capsys.readouterr().err
+
+
 def test_another_space_is_a_mismatch(tmp_path: Path) -> None:
     other = SpaceInfo("other", "sha256:" + "b" * 64, 8, "other")
     first, second = shard(tmp_path / "a.parquet", rows(3)), shard(tmp_path / "b.parquet", rows(3, 9), info=other)
@@ -215,6 +242,9 @@ def test_embedding_into_shards_gives_the_store_of_one_process(pictures: Path, tm
         (["--engine", "rey", "--store", "s"], "U135"),
         ([], "U136"),
         (["--store", "s", "--ray-address", "auto"], "U137"),
+        (["--store", "s", "--ray-workers", "2"], "U137"),
+        (["--shards", "s", "--prune"], "U137"),
+        (["--shards", "s", "--store", "s", "--verify"], "U137"),
     ],
 )
 def test_what_can_not_be_combined_is_said(

@@ -88,14 +88,22 @@ def embed(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Embed files into a store; what is unchanged is skipped, an interrupted run is resumed by the same command."""
-    from vlcli.cli.embed_scale import check_engine, embed_shards, import_written, ray_engine, worker_setup
+    from vlcli.cli.embed_scale import (
+        check_effect,
+        check_engine,
+        embed_shards,
+        import_written,
+        ray_engine,
+        worker_setup,
+    )  # fmt: skip
     from vlcli.data.inputs import expand_inputs
     from vlcli.runtime.memory import memory_ceiling
     from vlcli.runtime.paths import store_path
     from vlcli.store import SpaceInfo, is_store, open_or_create_store, open_store
     from vlcli.store.ingest import WINDOW, LateSpace, ingest
 
-    check_engine(engine, store, shards, ray_address)
+    check_engine(engine, store, shards)
+    check_effect(engine, store, shards, ray_address, ray_workers, prune=prune, verify=verify)
     state = state_of(ctx)
     registry = state.registry
     path = None if store is None else store_path(store)
@@ -139,6 +147,7 @@ def embed(
                 if shards is not None:
                     report = import_written(opened, written, report)
                     report.pruned = opened.prune() if prune else []
+                    report.stale = opened.stale()
                 else:
                     report = ingest(
                         opened, chosen, registry, expanded, modality=modality, verify=verify, prune=prune,
@@ -202,24 +211,14 @@ def choose_space(expanded: Iterator[Expanded], registry: Registry) -> tuple[Iter
     return chain(head, expanded), starter_space(registry, [found])
 
 
-@contextlib.contextmanager
-def limits(max_file_size: str | None, max_pixels: str | None) -> Iterator[None]:
+def limits(max_file_size: str | None, max_pixels: str | None) -> contextlib.AbstractContextManager[None]:
     """The ceilings on one input for the duration, in the environment, where every modality looks."""
     from vlcli.data.limits import MAX_BYTES_VARIABLE, MAX_PIXELS_VARIABLE, parse_amount
+    from vlcli.runtime.environment import environment
 
     wanted = {MAX_BYTES_VARIABLE: (max_file_size, "--max-file-size"), MAX_PIXELS_VARIABLE: (max_pixels, "--max-pixels")}
-    before = {name: os.environ.get(name) for name in wanted}
-    try:
-        for name, (text, option) in wanted.items():
-            if text is not None:
-                os.environ[name] = str(parse_amount(text, option))
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    given = {name: str(parse_amount(text, option)) for name, (text, option) in wanted.items() if text is not None}
+    return environment(given)
 
 
 class Watcher:

@@ -23,26 +23,46 @@ ENGINES = ("local", "ray")
 LOCAL_WORKERS = 2
 
 
-def check_engine(engine: str, store: str | None, shards: Path | None, ray_address: str | None) -> None:
-    """Refuse what can not be combined.
+def check_engine(engine: str, store: str | None, shards: Path | None) -> None:
+    """Refuse an engine or a place that is none.
 
     Raises:
-        VlcliError: U135 for an unknown engine, U136 without a place for the result, U137 for an address without Ray,
-            X207 when Ray is asked for and not installed.
+        VlcliError: U135 for an unknown engine, U136 without a place for the result, X207 when Ray is asked for and not
+            installed.
     """
     if engine not in ENGINES:
         raise VlcliError("U135", "--engine", f"'{engine}' is none", did_you_mean(engine, [*ENGINES])
                          or f"choose from {', '.join(ENGINES)}")  # fmt: skip
     if store is None and shards is None:
         raise VlcliError("U136", "", "there is no place for the result", "add --store NAME (or --shards FOLDER)")
-    if ray_address is not None and engine != "ray":
-        raise VlcliError("U137", "--ray-address", "has no effect without Ray", "add --engine ray")
     if engine == "ray":
         from importlib.util import find_spec
 
-        if find_spec("ray") is None:
-            raise VlcliError("X207", "--engine ray", "needs Ray, which is not installed",
-                             "install it: pip install 'vlcli[ray]'")  # fmt: skip
+        from vlcli.scale.cluster import no_ray
+
+        if find_spec("ray") is None:  # importing it takes seconds
+            raise no_ray()
+
+
+def check_effect(
+    engine: str, store: str | None, shards: Path | None, ray_address: str | None, ray_workers: int | None, *,
+    prune: bool, verify: bool,
+) -> None:  # fmt: skip
+    """Refuse options that would be ignored.
+
+    Raises:
+        VlcliError: U137.
+    """
+    idle = {
+        "--ray-address": (ray_address is not None and engine != "ray", "without Ray", "add --engine ray"),
+        "--ray-workers": (ray_workers is not None and engine != "ray", "without Ray", "add --engine ray"),
+        "--prune": (prune and store is None, "without a store", "add --store NAME"),
+        "--verify": (verify and shards is not None, "on shards, which go by size and time",
+                     "leave it out, or write into a new folder"),
+    }  # fmt: skip
+    for option, (is_idle, why, help) in idle.items():
+        if is_idle:
+            raise VlcliError("U137", option, f"has no effect {why}", help)
 
 
 def worker_setup(

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vlcli.api import Source
 from vlcli.errors import VlcliError
+from vlcli.runtime.environment import environment
 from vlcli.scale.worker import Worker, WorkerSetup
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ INSTALL = "install it: pip install 'vlcli[ray]'"
 AGAIN = "what was acknowledged is kept; run the same command again to go on"
 
 
+def no_ray() -> VlcliError:
+    """The error of a Ray that is not installed."""
+    return VlcliError("X207", "--engine ray", "needs Ray, which is not installed", INSTALL)
+
+
 def import_ray() -> Any:
     """The package.
 
@@ -49,7 +55,7 @@ def import_ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise VlcliError("X207", "--engine ray", "needs Ray, which is not installed", INSTALL) from error
+        raise no_ray() from error
     return ray
 
 
@@ -87,7 +93,7 @@ def ray_running(address: str | None, cpus: int) -> Iterator[Any]:
                          object_store_memory=OBJECT_STORE_BYTES, _temp_dir=folder, **quiet)  # fmt: skip
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             raise VlcliError("X208", address or "--engine ray", f"Ray can not be "
-                             f"{'started' if address is None else 'reached'} ({first_line(error)})",
+                             f"{'started' if address is None else 'reached'} ({last_line(error)})",
                              "check `ray status` and --ray-address" if address else "run without --engine ray"
                              ) from error  # fmt: skip
         yield ray
@@ -108,21 +114,6 @@ def local_settings() -> dict[str, str]:
     if "RAY_AUTH_MODE" not in os.environ:
         settings |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     return settings
-
-
-@contextlib.contextmanager
-def environment(variables: dict[str, str]) -> Iterator[None]:
-    """Environment variables for the duration."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @dataclass
@@ -181,13 +172,13 @@ class Pool:
             cause = getattr(error, "cause", None)
             if isinstance(cause, VlcliError):
                 raise cause from None
-            raise VlcliError("X209", "--engine ray", f"a worker failed ({first_line(error.cause or error)})",
+            raise VlcliError("X209", "--engine ray", f"a worker failed ({last_line(error.cause or error)})",
                              AGAIN) from error  # fmt: skip
         except exceptions.RayError as error:
             cause = getattr(error, "cause", None)
             if isinstance(cause, VlcliError):
                 raise cause from None
-            raise VlcliError("X209", "--engine ray", f"a worker was lost ({first_line(error)})", AGAIN) from error
+            raise VlcliError("X209", "--engine ray", f"a worker was lost ({last_line(error)})", AGAIN) from error
 
     def ordered(self, send: Callable[[Any, Task], Any], tasks: Iterable[Task]) -> Iterator[tuple[Task, Any]]:
         """Each task with its result, in order; a bounded number is under way, more at workers that are quicker."""
@@ -232,7 +223,7 @@ class PoolEmbedder:
             yield from outcomes
 
 
-def first_line(error: BaseException | str) -> str:
+def last_line(error: BaseException | str) -> str:
     """The last line of an error's text, which in Ray's long reports says what happened."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__)[:200]
