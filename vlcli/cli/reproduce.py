@@ -176,11 +176,11 @@ def evidence_folder() -> Path:
 
 
 def plot_of(outcome: Outcome, metric: str) -> str:
-    """The claim's metric of every arm with its interval, as SVG."""
-    from vlcli.report.plots import interval_plot
+    """The claim's metric of every arm with its interval, as an SVG file."""
+    from vlcli.report.plots import as_file, interval_plot
 
     arms = {arm: (found[metric].mean, found[metric].ci95) for arm, found in outcome.arms.items() if metric in found}
-    return interval_plot(arms, x=metric)
+    return as_file(interval_plot(arms, x=metric))
 
 
 def show(outcome: Outcome, metric: str) -> None:

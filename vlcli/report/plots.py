@@ -108,3 +108,8 @@ def as_svg(figure: MatplotlibFigure) -> str:
     # Inside HTML the namespaces are implied.
     text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text)
     return text.replace(INK, "currentColor").replace("xlink:href", "href")
+
+
+def as_file(svg: str) -> str:
+    """A plot as a file of its own: outside HTML the namespace has to be named, else browsers show the source."""
+    return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
