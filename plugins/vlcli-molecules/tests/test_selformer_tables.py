@@ -76,6 +76,33 @@ def test_smiles_lines_become_a_table(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "b.parquet")["name"].to_pylist() == ["ethanol", "ethane gas"]
 
 
+def test_json_lines_become_a_table(tmp_path: Path) -> None:
+    content = '{"smiles": "CCO", "x": 1}\n\n{"x": 2.5, "note": "a\\u2028b"}\n'
+    file = read_molecules(write(tmp_path, "a.jsonl", content))
+    assert file.names == ["smiles", "x", "note"] and file.problems == {1: "holds no structure"}
+    assert file.structures[1].id.endswith("a.jsonl#3")
+    file.write(tmp_path / "b.csv", {"p": [1.0, None]})
+    text = (tmp_path / "b.csv").read_text(encoding="utf-8")
+    assert text == "smiles,x,note,p\nCCO,1,,1\n,2.5,a\u2028b,\n"
+    file.write(tmp_path / "b.parquet", {"p": [1.0, None]})
+    assert pq.read_table(tmp_path / "b.parquet")["x"].to_pylist() == [1.0, 2.5]
+    mixed = read_molecules(write(tmp_path, "m.jsonl", '{"smiles": "C", "x": 1}\n{"smiles": "C", "x": "one"}\n'))
+    with pytest.raises(VlcliError, match=r"U631.*mixes types"):
+        mixed.write(tmp_path / "c.parquet", {"p": [1.0, 2.0]})
+
+
+def test_semicolons_part_cells_where_the_header_has_them(tmp_path: Path) -> None:
+    file = read_molecules(write(tmp_path, "a.csv", "smiles;name\nCCO;a, b\n"))
+    assert file.names == ["smiles", "name"] and file.cells == [["CCO", "a, b"]]
+
+
+def test_two_columns_of_one_name_both_reach_parquet(tmp_path: Path) -> None:
+    file = read_molecules(write(tmp_path, "a.csv", "smiles,x,x\nCCO,1,2\n"))
+    file.write(tmp_path / "b.parquet", {"p": [1.0]})
+    table = pq.ParquetFile(tmp_path / "b.parquet").read()
+    assert table.column_names == ["smiles", "x", "x", "p"] and table.column(2).to_pylist() == ["2"]
+
+
 def sdf() -> str:
     from rdkit import Chem
 
@@ -109,6 +136,11 @@ def test_sdf_records_keep_their_text(tmp_path: Path) -> None:
         ("a.smi", "CCO\n", "smiles", "U632"),
         ("a.csv", "smiles\n", None, "D671"),
         ("a.parquet", "no parquet", None, "D671"),
+        ("a.jsonl", '{"smiles": "C"}\n{"smiles"\n', None, "D671.*line 2 is no JSON"),
+        ("a.jsonl", "[1]\n", None, "D671.*no JSON object"),
+        ("a.jsonl", '{"smiles": "\\ud800"}\n', None, "D671.*line 1"),
+        ("a.jsonl", '{"a": 1}\n', None, "D651"),
+        ("a.jsonl", "\n", None, "D671.*no row"),
         ("missing.csv", None, None, "D111"),
     ],
 )
@@ -126,7 +158,10 @@ def test_truncated_gzip_is_refused(tmp_path: Path) -> None:
         read_molecules(tmp_path / "a.csv.gz")
 
 
-def test_output_formats_are_checked_before_any_work() -> None:
+def test_output_formats_are_checked_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(VlcliError, match=r"U631.*is a folder"):
+        check_output(tmp_path / "folder.csv", ".csv")
     assert kind_of(Path("a.b.CSV.gz")) == (".csv", True)
     for out, kind in (("x.xlsx", ".csv"), ("x", ".csv"), ("x.sdf", ".csv")):
         with pytest.raises(VlcliError, match="U631"):

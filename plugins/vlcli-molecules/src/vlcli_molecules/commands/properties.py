@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vlcli.api import ExitCode, VlcliError
+from vlcli.api import ExitCode
 from vlcli.cli.output import emit_json
 from vlcli.cli.state import State, state_of
 
@@ -121,7 +121,7 @@ def tell(state: State, result: dict[str, Any], out: Path, as_json: bool) -> None
 
 def predict(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="CSV, TSV, Parquet, SMILES, SELFIES, InChI, SDF or MOL; plain or .gz.")],
+    file: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL, Parquet, SMILES, SELFIES, InChI, SDF; plain or .gz.")],
     model: Annotated[str, typer.Option("--model", "-m", help="A fine-tuned run or model folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="CSV, TSV, Parquet or (from SDF) SDF; plain or .gz.")],
     column: Column = None,
@@ -140,6 +140,7 @@ def predict(
     from vlcli.runtime.device import resolve_device
     from vlcli_molecules.methods.selformer.predict import (
         check_embeddings_path,
+        check_map,
         draw_map,
         predict_rows,
         write_embeddings,
@@ -150,17 +151,19 @@ def predict(
     check_output(out, kind_of(file)[0])
     if embeddings is not None:
         check_embeddings_path(embeddings)
-    if map_ is not None and map_.suffix.lower() != ".png":
-        raise VlcliError("U631", str(map_), "the map is a PNG", "name a file that ends in .png")
     state = state_of(ctx)
     rows = read_molecules(file, column)
     loaded = PropertyModel.load(model, resolve_device(device or "auto"))
-    found = predict_rows(loaded, rows, quiet=state.quiet)
     if map_ is not None:
-        draw_map(map_, loaded, rows, found, map_by)
+        check_map(map_, loaded, rows, map_by)
+    found = predict_rows(loaded, rows, quiet=state.quiet)
+    rows.write(out, found.columns)
     if embeddings is not None:
         write_embeddings(embeddings, rows, found)
-    rows.write(out, found.columns)
+    if map_ is not None and found.rows:
+        draw_map(map_, rows, found, map_by)
+    elif map_ is not None:
+        state.note(f"no row was predicted, so {map_} was not drawn")
     summary = {
         "file": str(file), "out": str(out), "model": str(loaded.folder), "targets": list(loaded.task.targets),
         "rows": len(rows), "predicted": len(found.rows), "applicable": found.applicable,

@@ -14,7 +14,7 @@ from vlcli.runtime.files import write_atomic
 from vlcli.runtime.progress import track
 from vlcli_molecules.methods.selformer.maps import write_map
 from vlcli_molecules.methods.selformer.saved import PropertyModel
-from vlcli_molecules.methods.selformer.tables import MoleculeFile
+from vlcli_molecules.methods.selformer.tables import MoleculeFile, check_no_folder, shown_names
 from vlcli_molecules.methods.selformer.tasks import is_missing, metrics_of
 from vlcli_molecules.modality import MoleculesModality
 from vlcli_molecules.molecule import Molecule
@@ -62,9 +62,7 @@ def predict_rows(model: PropertyModel, file: MoleculeFile, *, quiet: bool = True
             continue
         molecules.append(molecule)
         rows.append(index)
-    columns: dict[str, list[Any]] = {name: [None] * len(file) for name in model.task.columns(empty_scores(model))}
-    for name in ("nearest_similarity", "nearest_training_molecule", "applicable"):
-        columns[name] = [None] * len(file)
+    columns: dict[str, list[Any]] = {name: [None] * len(file) for name in new_columns(model)}
     columns["refused"] = list(reasons)
     parts, scores, applicable = [], [], 0
     starts = range(0, len(rows), CHUNK)
@@ -87,9 +85,10 @@ def predict_rows(model: PropertyModel, file: MoleculeFile, *, quiet: bool = True
     return RowPredictions(columns, rows, embeddings, refused, applicable, metrics)
 
 
-def empty_scores(model: PropertyModel) -> NDArray[np.float64]:
-    """Scores of no molecule, for the names of the columns."""
-    return np.zeros((0, model.task.outputs))
+def new_columns(model: PropertyModel) -> list[str]:
+    """The columns that predictions add to a file."""
+    predicted = model.task.columns(np.zeros((0, model.task.outputs)))
+    return [*predicted, "nearest_similarity", "nearest_training_molecule", "applicable", "refused"]
 
 
 def own_metrics(
@@ -147,26 +146,33 @@ def check_embeddings_path(path: Path) -> None:
     Raises:
         VlcliError: U631.
     """
+    check_no_folder(path)
     if path.suffix.lower() not in (".npy", ".parquet"):
         raise VlcliError("U631", str(path), "can not hold embeddings", "name a file that ends in .npy or .parquet")
 
 
-def draw_map(path: Path, model: PropertyModel, file: MoleculeFile, found: RowPredictions, by: str | None) -> None:
-    """A map of the predicted rows, coloured by a column of the file or, without `by`, by the first prediction.
+def check_map(path: Path, model: PropertyModel, file: MoleculeFile, by: str | None) -> None:
+    """Refuse a map that could not be drawn, before anything is predicted.
 
     Raises:
-        VlcliError: U633 when there is no such column.
+        VlcliError: U631 for another suffix, U633 when there is no column to colour it by.
     """
-    predicted = next(iter(found.columns))
-    name = by or predicted
+    check_no_folder(path)
+    if path.suffix.lower() != ".png":
+        raise VlcliError("U631", str(path), "the map is a PNG", "name a file that ends in .png")
+    known = [*file.names, *new_columns(model)]
+    if by is not None and by not in known:
+        raise VlcliError("U633", "--map-by", f"there is no column '{by}'", f"columns: {shown_names(known)}")
+
+
+def draw_map(path: Path, file: MoleculeFile, found: RowPredictions, by: str | None) -> None:
+    """A map of the predicted rows, coloured by a column of the file or, without `by`, by the first prediction."""
+    name = by or next(iter(found.columns))
     if name in file.names:
         place = file.names.index(name)
         values = [file.cells[row][place] for row in found.rows]
-    elif name in found.columns:
-        values = [found.columns[name][row] for row in found.rows]
     else:
-        raise VlcliError("U633", "--map-by", f"there is no column '{name}'",
-                         f"columns: {', '.join([*file.names, *found.columns][:14])}")  # fmt: skip
+        values = [found.columns[name][row] for row in found.rows]
     write_map(path, found.embeddings, [plain_value(value) for value in values], name)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 LINES = {".smi": "smiles", ".smiles": "smiles", ".selfies": "selfies", ".inchi": "inchi"}
+OBJECTS = (".jsonl", ".ndjson")
 RECORDS = (".sdf", ".sd", ".mol", ".mdl")
 PARQUET = ".parquet"
-READABLE = (*DELIMITERS, PARQUET, *LINES, *RECORDS)
+READABLE = (*DELIMITERS, *OBJECTS, PARQUET, *LINES, *RECORDS)
 WRITABLE = (*DELIMITERS, PARQUET, ".sdf", ".sd")
 RECORD_END = "$$$$"
 
@@ -98,7 +100,13 @@ class MoleculeFile:
         if table is None:
             plain = [[cells[place] for cells in self.cells] for place in range(len(self.names))]
             readable = [[printable(cell) if isinstance(cell, str) else cell for cell in column] for column in plain]
-            table = pa.table({name: pa.array(column) for name, column in zip(self.names, readable, strict=True)})
+            try:
+                arrays = [pa.array(column) for column in readable]
+            except pa.ArrowException as error:
+                raise VlcliError("U631", printable(self.path), f"a column mixes types, which Parquet can not ({error})",
+                                 "write .csv or .tsv") from error  # fmt: skip
+            # Not from a dict: two columns may have one name.
+            table = pa.Table.from_arrays(arrays, names=[printable(name) for name in self.names])
         for name, values in new.items():
             table = table.append_column(name, pa.array(values))
         sink = pa.BufferOutputStream()
@@ -152,6 +160,7 @@ def check_output(out: Path, source_kind: str) -> None:
     Raises:
         VlcliError: U631.
     """
+    check_no_folder(out)
     kind, _ = kind_of(out)
     if kind not in WRITABLE:
         raise VlcliError("U631", str(out), f"can not be written as '{kind or 'no suffix'}'",
@@ -161,8 +170,18 @@ def check_output(out: Path, source_kind: str) -> None:
                          "write .csv, .tsv or .parquet")  # fmt: skip
 
 
+def check_no_folder(out: Path) -> None:
+    """Refuse a folder where a file is to be written.
+
+    Raises:
+        VlcliError: U631.
+    """
+    if out.is_dir():
+        raise VlcliError("U631", str(out), "is a folder, not a file", "name a file in it, with its suffix")
+
+
 def read_molecules(path: Path, column: str | None = None) -> MoleculeFile:
-    """The rows of a CSV, TSV, Parquet, SMILES, SELFIES, InChI, SDF or MOL file, `.gz` or not.
+    """The rows of a CSV, TSV, JSONL, Parquet, SMILES, SELFIES, InChI, SDF or MOL file, `.gz` or not.
 
     Args:
         path: the file.
@@ -176,7 +195,7 @@ def read_molecules(path: Path, column: str | None = None) -> MoleculeFile:
     if kind not in READABLE:
         raise VlcliError("U632", printable(path), f"'{kind or 'no suffix'}' is no format of molecules",
                          f"formats: {', '.join(READABLE)}, and these with .gz")  # fmt: skip
-    if kind not in (*DELIMITERS, PARQUET) and column is not None:
+    if kind not in (*DELIMITERS, *OBJECTS, PARQUET) and column is not None:
         raise VlcliError("U632", "--column", f"a {kind} file has no columns", "leave it out")
     content = read_bytes(path, zipped)
     found = MoleculeFile(path, kind)
@@ -187,6 +206,8 @@ def read_molecules(path: Path, column: str | None = None) -> MoleculeFile:
         text = content.decode("utf-8-sig", "surrogateescape")
         if kind in DELIMITERS:
             read_delimited(found, text, column)
+        elif kind in OBJECTS:
+            read_objects(found, text, column)
         elif kind in LINES:
             read_lines(found, text)
         else:
@@ -220,23 +241,33 @@ def structure_column(names: Sequence[str], column: str | None, where: str) -> in
     """
     if column is not None:
         if column not in names:
-            hint = did_you_mean(column, list(names)) or f"its columns: {', '.join(names[:12])}"
+            hint = did_you_mean(column, list(names)) or f"its columns: {shown_names(names)}"
             raise VlcliError("D651", where, f"has no column '{column}'", hint)
         return list(names).index(column)
     lower = [name.strip().lower() for name in names]
     for wanted in STRUCTURE_COLUMNS:
         if wanted in lower:
             return lower.index(wanted)
-    raise VlcliError("D651", where, f"has no column of structures (its columns: {', '.join(names[:12])})",
+    raise VlcliError("D651", where, f"has no column of structures (its columns: {shown_names(names)})",
                      "name it with --column")  # fmt: skip
 
 
+def shown_names(names: Sequence[str]) -> str:
+    """The first columns' names for messages."""
+    return ", ".join(printable(name)[:40] for name in names[:12])
+
+
 def read_delimited(found: MoleculeFile, text: str, column: str | None) -> None:
-    """A table in text. A row with more or fewer cells than the header is a problem of that row alone."""
+    """A table in text. A row with more or fewer cells than the header is a problem of that row alone.
+
+    A CSV's delimiter is the one of `,`, `;` and tab that the header holds most often, as everywhere in vlcli.
+    """
     where = printable(found.path)
+    header = text[: max(text.find("\n"), 0)] or text
+    delimiter = max(",;\t", key=header.count) if found.kind == ".csv" else DELIMITERS[found.kind]
     before = csv.field_size_limit(len(text) + 1)
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=DELIMITERS[found.kind]))
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error as error:
         raise VlcliError("D671", where, f"is no table ({error})", "check its quotes") from error
     finally:
@@ -256,6 +287,33 @@ def read_delimited(found: MoleculeFile, text: str, column: str | None) -> None:
                 found.surplus[index] = row[width:]
         cells = [*row[:width], *[""] * (width - len(row))]
         add(found, cells, cells[place], number, {"column": found.names[place]})
+
+
+def read_objects(found: MoleculeFile, text: str, column: str | None) -> None:
+    """One JSON object a line; the columns are all keys, in the order in which they come."""
+    where = printable(found.path)
+    rows: list[tuple[int, dict[str, Any]]] = []
+    # Not splitlines, which ends a line at characters that JSON strings may hold.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            # Half of a surrogate pair could not be written again.
+            json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogateescape")
+        except (ValueError, RecursionError) as error:
+            raise VlcliError("D671", where, f"line {number} is no JSON ({error})", "correct the line") from error
+        if not isinstance(row, dict):
+            raise VlcliError("D671", where, f"line {number} is no JSON object", "write one object a line")
+        rows.append((number, row))
+    if not rows:
+        return
+    found.names = list(dict.fromkeys(name for _, row in rows for name in row))
+    place = structure_column(found.names, column, where)
+    for number, row in rows:
+        cells = [row.get(name) for name in found.names]
+        value = cells[place]
+        add(found, cells, "" if value is None else str(value), number, {"column": found.names[place]})
 
 
 def read_parquet(found: MoleculeFile, content: bytes, column: str | None) -> None:
