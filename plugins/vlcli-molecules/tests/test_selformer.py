@@ -209,6 +209,13 @@ def test_a_model_without_a_property_says_what_to_do(pretrained: Path) -> None:
     assert "molecules finetune" in caught.value.help
 
 
+def test_a_model_of_another_method_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "t5"}')
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(VlcliError, match=r"W313.*'t5'"):
+        PropertyModel.load(str(tmp_path))
+
+
 def test_predict_writes_every_row_in_its_place(
     table: Path, finetuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -239,6 +246,28 @@ def test_predict_writes_every_row_in_its_place(
     # The threshold decides, and rows outside are marked.
     threshold = summary["threshold"]
     assert all((row[8] == "true") == (float(row[6]) >= threshold - 1e-5) for row in after[1:-1])
+
+
+def test_predict_of_bad_rows_alone_writes_why_and_draws_nothing(
+    finetuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.csv").write_text("name,smiles\na,C1CC\nb,xx\n")
+    out, picture = tmp_path / "out.csv", tmp_path / "map.png"
+    command = ["molecules", "predict", str(tmp_path / "bad.csv"), "-m", str(finetuned), "-o", str(out), "--map",
+               str(picture), "--embeddings", str(tmp_path / "vectors.parquet")]  # fmt: skip
+    assert vlcli(command) == 3
+    assert "was not drawn" in capsys.readouterr().err and not picture.exists()
+    assert [row["refused"][:4] for row in csv.DictReader(out.read_text().splitlines())] == ["D611", "D611"]
+
+
+def test_a_map_is_refused_before_anything_is_written(
+    table: Path, finetuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder.png").mkdir()
+    for words, code in ((("m.png", "--map-by", "nothing"), "U633"), (("m.svg",), "U631"), (("folder.png",), "U631")):
+        command = ["molecules", "predict", str(table), "-m", str(finetuned), "-o", str(tmp_path / "out.csv")]
+        assert vlcli([*command, "--map", str(tmp_path / words[0]), *words[1:]]) == 2
+        assert code in capsys.readouterr().err and not (tmp_path / "out.csv").exists()
 
 
 def test_classes_get_probabilities(table: Path, pretrained: Path, tmp_path: Path) -> None:

@@ -353,6 +353,8 @@ def test_files_and_bad_inputs(
     answer = json.loads(out)
     assert [result["read_as"] for result in answer["results"]] == ["CC(=O)O.[Na+]~[OH-]"]
     assert [refused["code"] for refused in answer["refused"]] == ["D643"]
+    # An empty argument is an empty text, not the folder one is in.
+    assert json.loads(ask(capsys, "react", "", "-m", run, "--json")[1])["refused"][0]["code"] == "D313"
     code, out, _ = ask(capsys, "caption", "C" * 2000, "-m", run, "--json")
     assert code == 3 and json.loads(out)["refused"][0]["code"] == "D644"
 

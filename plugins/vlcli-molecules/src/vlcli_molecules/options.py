@@ -21,6 +21,11 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def as_tuple(value: Any) -> Any:
+    """A TOML array as a tuple."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 class SubstructureOptions(Options):
     """Options of the filter `molecules/substructure`."""
 

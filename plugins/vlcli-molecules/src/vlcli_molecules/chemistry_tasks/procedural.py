@@ -21,6 +21,7 @@ from vlcli_molecules.chemistry_tasks.captions import caption_of
 from vlcli_molecules.chemistry_tasks.paragraphs import paragraph
 from vlcli_molecules.chemistry_tasks.reactions import Reaction, common_species, reactions_of
 from vlcli_molecules.chemistry_tasks.templates import TASK_NAMES, task_of
+from vlcli_molecules.data.packages import package_file
 
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
@@ -59,10 +60,12 @@ def main_fragment(smiles: str) -> str:
 
 
 def nci_file() -> Path:
-    """The file of molecules that RDKit's wheel brings."""
-    from rdkit import RDConfig
+    """The file of molecules that RDKit's wheel brings.
 
-    return Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
+    Raises:
+        VlcliError: D650 when it is missing.
+    """
+    return package_file("rdkit", "Data/NCI/first_5K.smi", "rdkit")
 
 
 @functools.cache

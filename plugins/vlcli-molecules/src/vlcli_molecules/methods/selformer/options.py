@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
+
+from vlcli_molecules.options import Options, as_tuple
 
 TokenizerKind = Literal["selfies_symbol", "official_bpe", "official_byte_level", "smiles"]
 TaskKind = Literal["auto", "mlm", "regression", "classification", "multilabel"]
 Corpus = Literal["molecules", "random"]
 
 
-def as_tuple(value: Any) -> Any:
-    """A TOML array as a tuple."""
-    return tuple(value) if isinstance(value, list) else value
-
-
 Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 Numbers = Annotated[tuple[float, ...], BeforeValidator(as_tuple), Field(min_length=1)]
-
-
-class Options(BaseModel):
-    """Strict and frozen: an unknown or mistyped option is an error."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class NetworkOptions(Options):

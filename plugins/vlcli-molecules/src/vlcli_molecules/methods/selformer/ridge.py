@@ -29,7 +29,7 @@ class FingerprintRidge(Method):
         """None."""
         return []
 
-    def table(self, split: str, targets: tuple[str, ...]) -> tuple[Floats, list[dict[str, Any]]]:
+    def table(self, split: str) -> tuple[Floats, list[dict[str, Any]]]:
         """Fingerprints `[N, bits]` of a split, and its columns; molecules that can not be read are left out."""
         smiles, rows = [], []
         for example in self.examples(split):
@@ -49,7 +49,7 @@ class FingerprintRidge(Method):
         from sklearn.linear_model import Ridge
 
         targets = targets_of(self.examples("train"), self.options.targets)
-        tables = {split: self.table(split, targets) for split in ("train", "validation", "test")}
+        tables = {split: self.table(split) for split in ("train", "validation", "test")}
         if not tables["validation"][1]:
             raise VlcliError("T346", "data.validation", "is empty, but chooses the penalty", "name a validation split")
         inputs, rows = tables["train"]

@@ -24,6 +24,7 @@ from torch import nn
 from vlcli.align.checkpoints import load_pretrained, read_json
 from vlcli.align.encoder import to_device
 from vlcli.api import VlcliError
+from vlcli_molecules.methods.quiet import without_bars
 from vlcli_molecules.methods.selformer.domain import Domain
 from vlcli_molecules.methods.selformer.encoder import NOTATION_FILE, SelformerEncoder, mean_over_tokens, model_folder
 from vlcli_molecules.methods.selformer.tasks import Floats, Task
@@ -75,16 +76,9 @@ def property_config(encoder: SelformerEncoder, task: Task) -> Any:
 
 def write(encoder: SelformerEncoder, model: Any, folder: Path, content: dict[str, Any]) -> None:
     """The parts that both kinds share."""
-    from transformers.utils import logging
-
     encoder.save_assets(folder)
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
+    with without_bars():
         model.save_pretrained(folder)
-    finally:
-        if shown:
-            logging.enable_progress_bar()
     content = {"schema": 1, "notation": encoder.notation, **content}
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     (folder / NOTATION_FILE).write_text(text, encoding="utf-8")
@@ -124,11 +118,13 @@ class PropertyModel:
         """The model of a run or a folder.
 
         Raises:
-            VlcliError: W315 when it predicts no property; other W codes for damaged files.
+            VlcliError: W315 when it predicts no property, W313 when it is another method's; other W codes for damaged
+                files.
         """
         from transformers import RobertaForSequenceClassification
 
         folder = model_folder(name)
+        encoder = SelformerEncoder.restore(folder)
         path = folder / NOTATION_FILE
         content = read_json(path) if path.is_file() else {}
         if not isinstance(content, dict) or not content.get("task"):
@@ -136,7 +132,6 @@ class PropertyModel:
                              "fine-tune it first: vlcli molecules finetune DATA --target COLUMN --from "
                              f"{name} -o DIR")  # fmt: skip
         task = Task.from_json(content["task"])
-        encoder = SelformerEncoder.restore(folder)
         model = load_pretrained(RobertaForSequenceClassification, folder)
         if int(model.config.num_labels) != task.outputs:
             raise VlcliError("W311", str(folder), f"has {model.config.num_labels} outputs for {task.outputs} targets",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlcli.api import Source
@@ -78,7 +78,8 @@ def read_inputs(task: str, inputs: Sequence[str], registry: Registry) -> tuple[l
 
 def sources_of(text: str, reads: str, registry: Registry, refused: list[RefusedInput]) -> list[Source]:
     """The items behind one argument."""
-    if not is_file(text):
+    # Never raises, whatever characters and length a SMILES has.
+    if not os.path.lexists(text):
         return [Source(id=text, value=text)]
     # A side of a reaction is no structure of the molecules modality: its lines are taken as text.
     modality = "molecules" if reads == "molecule" else "text"
@@ -90,14 +91,6 @@ def sources_of(text: str, reads: str, registry: Registry, refused: list[RefusedI
             code = "D103" if isinstance(item, SkippedInput) else item.code
             refused.append(RefusedInput(item.path, code, item.reason))
     return found
-
-
-def is_file(text: str) -> bool:
-    """Whether an argument names something on disk; a SMILES may hold what no file name can."""
-    try:
-        return Path(text).exists()
-    except (OSError, ValueError):
-        return False
 
 
 def read_one(source: Source, reads: str, registry: Registry) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from torch import nn
 
 from vlcli.errors import VlcliError
 from vlcli_molecules.chemistry_tasks.templates import task_of
+from vlcli_molecules.methods.quiet import without_bars
 from vlcli_molecules.methods.text_chem_t5.find import TASKS_FILE
 from vlcli_molecules.methods.text_chem_t5.tokenizer import load_tokenizer, without_blanks
 
@@ -47,20 +47,6 @@ class Output:
 
     text: str
     score: float
-
-
-@contextlib.contextmanager
-def without_bars() -> Iterator[None]:
-    """No progress bars of transformers, which writes one even for a single small file."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 class TextChemModel:

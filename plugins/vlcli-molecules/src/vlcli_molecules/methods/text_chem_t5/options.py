@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from vlcli_molecules.options import Options
-
-
-def as_tuple(value: Any) -> Any:
-    """A TOML array as a tuple."""
-    return tuple(value) if isinstance(value, list) else value
-
+from vlcli_molecules.options import Options, as_tuple
 
 TaskName = Literal["forward", "retro", "actions", "from-text", "caption"]
 TaskNames = Annotated[tuple[TaskName, ...], BeforeValidator(as_tuple), Field(min_length=1)]
