@@ -15,11 +15,13 @@ from harness.full_disk import FAILURES, Failure, try_failures
 from harness.operations import HAS_INDEX, Operation, Workshop
 from harness.power import try_kills_at_changes, try_power_cuts
 from harness.rot import store_answers, store_check, store_with_log, try_rot
+from harness.shim import Faults
 from harness.trace import Event
 
 from vlcli.align.load import load_space
 from vlcli.runtime.files import atomic_folder, atomic_path, write_atomic
 from vlcli.runtime.leftovers import FOREIGN_SECONDS, clear_leftovers, is_temporary, machine, temporary_prefix
+from vlcli.store.cache import CACHE
 
 STORES = ("embed", "cache", "embed-changes", "cache-changes")
 INDEXES = [
@@ -53,6 +55,25 @@ def test_a_failing_disk_leaves_the_version_before_and_says_what_to_do(
 ) -> None:
     tally = try_failures(operations[name], commands, failure, [changes[name] * 2 // 3])
     assert tally.faults == 1 and tally.problems == []
+
+
+def test_a_cache_that_can_not_be_written_costs_no_answer(
+    commands: Commands, operations: dict[str, Operation], changes: dict[str, int]
+) -> None:
+    """The disk is full once the database is open: a search answers as ever."""
+    operation, full = operations["cache"], FAILURES[0]
+    operation.restore()
+    expected = operation.run(commands).stdout
+    without = 0
+    for number in range(changes["cache"], 0, -1):
+        operation.restore()
+        faults = Faults(str(operation.root), fail_at=number, fail_count=full.count, errno=full.errno, kinds=full.kinds)
+        ended = operation.run(commands, faults)
+        if ended.code:
+            break  # the database could not even be opened
+        assert ended.stdout == expected
+        without += not (operation.root / "store" / CACHE).exists()
+    assert without >= 2
 
 
 def test_the_simulated_disk_keeps_only_what_was_synced(tmp_path: Path) -> None:

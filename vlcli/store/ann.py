@@ -209,7 +209,10 @@ def drop_index(folder: Path) -> bool:
 
 
 def check_index(folder: Path) -> list[Problem]:
-    """What is wrong with the file: that it is damaged. An outdated one, or one of another installation, is normal."""
+    """What is wrong with the file: that it is damaged. An outdated one is normal.
+
+    One of another installation looks the same as a damaged one, unless this installation has made none yet.
+    """
     if not (folder / ANN).exists() or secret(make=False) is None:
         return []
     try:

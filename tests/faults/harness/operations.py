@@ -107,10 +107,11 @@ class Workshop:
         reference = Reference.read(root / "store", ended.marks, {0: (0, 0), **commits_in(earlier)})
 
         def sound(folder: Path, marks: Marks) -> str:
-            return reference.problem_after_fault(folder / "store", marks)
+            with home_at(folder / "home"):
+                return reference.problem_after_fault(folder / "store", marks)
 
         def complete(folder: Path) -> str:
-            with open_store(folder / "store") as store:
+            with home_at(folder / "home"), open_store(folder / "store") as store:
                 return reference.wrong_at_the_end(store)
 
         self.marks = [*earlier, *ended.marks]
