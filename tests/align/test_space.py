@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import struct
 from collections.abc import Callable
@@ -11,10 +12,15 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from vlcli.align import Space, Tower, build_head, load_space
+from vlcli.cli.system_errors import explain_os_error
 from vlcli.errors import ExitCode, VlcliError
 from vlcli.registry import Registry
+from vlcli.runtime.files import write_atomic
+from vlcli.runtime.tensors import system_errors
 
 INPUTS = {"values": torch.tensor([[1.0, 2.0], [3.0, 0.5]]), "attention_mask": torch.ones(2, 2, dtype=torch.long)}
 HEAD = {"kind": "mlp", "dim": 4, "hidden": 5, "layers": 2, "residual": True, "norm": True}
@@ -236,6 +242,25 @@ def test_a_save_that_fails_leaves_the_older_space(
         make(toys, head={"dim": 4}).save(tmp_path)
     assert Space.load(tmp_path, toys).identity == space.identity
     assert sorted(path.name for path in tmp_path.iterdir()) == ["space.json", "weights.safetensors"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_an_os_error_whatever_library_writes() -> None:
+    """safetensors and tokenizers raise errors of their own, without a number."""
+    tokenizer = Tokenizer(WordLevel({"a": 0}, unk_token="a"))
+    with pytest.raises(OSError, match="folder") as caught, system_errors(Path("folder")):
+        tokenizer.save("/dev/full")
+    assert caught.value.errno == errno.ENOSPC
+    # What is no refusal of the system stays what it is.
+    with pytest.raises(ValueError, match="other"), system_errors(Path("folder")):
+        raise ValueError("other")
+
+
+def test_a_refused_rename_names_the_file_that_the_user_knows(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    with pytest.raises(OSError) as caught:
+        write_atomic(tmp_path / "there", "text")
+    assert explain_os_error(caught.value).where == str(tmp_path / "there")
 
 
 def test_a_save_torn_between_its_files_is_noticed(toys: Registry, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from vlcli.align.encoder import Encoded, Encoder
 from vlcli.align.space import Space, Tower
 from vlcli.align.text_encoder import TextEncoder, token_limit
 from vlcli.errors import VlcliError
+from vlcli.runtime.tensors import system_errors
 
 if TYPE_CHECKING:
     from vlcli.registry import Registry
@@ -109,8 +110,9 @@ class DualEncoder(Encoder):
 
     def save_assets(self, folder: Path) -> None:
         """The config, and what prepares the items."""
-        self.config.save_pretrained(folder)
-        self.prepare.save_pretrained(folder)
+        with system_errors(folder):
+            self.config.save_pretrained(folder)
+            self.prepare.save_pretrained(folder)
 
 
 class ImageSide(DualEncoder):

@@ -15,6 +15,7 @@ REMEDIES = {
     errno.ENOENT: ("X303", "no such file or folder", "check the path"),
     errno.ENOTDIR: ("X303", "is not a folder", "check the path"),
     errno.EISDIR: ("X303", "is a folder", "name a file"),
+    errno.EEXIST: ("X303", "is there already, and is no folder", "name another path"),
     errno.EIO: ("X304", "the device reported an I/O error", "check the disk; finished work is kept"),
     errno.EMFILE: ("X305", "too many open files", "raise `ulimit -n`"),
     errno.ENAMETOOLONG: ("X306", "the name is too long", "shorten it"),
@@ -26,4 +27,5 @@ def explain_os_error(error: OSError) -> VlcliError:
     code, message, remedy = REMEDIES.get(
         error.errno or 0, ("X300", error.strerror or str(error), "run again with --debug for the traceback")
     )
-    return VlcliError(code, str(error.filename or ""), message, remedy)
+    # Of a rename the second name is the one that the user knows; the first is a temporary file's.
+    return VlcliError(code, str(error.filename2 or error.filename or ""), message, remedy)

@@ -19,6 +19,7 @@ from vlcli.errors import VlcliError
 from vlcli.evaluate.run import evaluate_space
 from vlcli.runtime.device import resolve_device, seed_everything, set_threads
 from vlcli.runtime.files import atomic_folder
+from vlcli.runtime.tensors import system_errors
 from vlcli.train.data import TrainingData, build_loaders
 from vlcli.train.loop import LoopSettings, Trainer
 from vlcli.train.method import Method, Setup, Stage, freeze
@@ -135,7 +136,7 @@ def save_model(method: Method, folder: Path) -> Path | None:
 
     An earlier model at the same place is replaced only once the new one is complete.
     """
-    with atomic_folder(folder) as unfinished:
+    with atomic_folder(folder) as unfinished, system_errors(folder):
         written = method.save(unfinished)
     return folder if written else None
 
