@@ -143,7 +143,6 @@ def test_listing_rows_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "set()"
 
 
-@pytest.mark.skipif(not EVIDENCE.is_file(), reason="the benchmarks have not been run yet")
 def test_committed_results_are_consistent(benchmarks: tuple[Any, Any]) -> None:
     common, run = benchmarks
     written = json.loads(EVIDENCE.read_text(encoding="utf-8"))
