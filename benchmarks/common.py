@@ -35,8 +35,16 @@ THREADS = 2
 # Rows of issue 5's table, and the command line's start; every row of a benchmark belongs to one of them.
 TOPICS = ("losses", "gradcache", "frozen towers", "text encoding", "image embedding", "search", "unchanged files",
           "training step", "cpu back end", "growth", "determinism", "start-up", "molecules")  # fmt: skip
-PACKAGES = ("torch", "numpy", "transformers", "sentence-transformers", "open_clip_torch", "pillow", "faiss-cpu",
-            "hnswlib", "usearch", "onnxruntime", "accelerate")  # fmt: skip
+PACKAGES = (
+    "torch",
+    "numpy",
+    "transformers",
+    "sentence-transformers",
+    "open_clip_torch",
+    "pillow",
+    "usearch",
+    "accelerate",
+)
 
 Row = dict[str, Any]
 

@@ -3,7 +3,7 @@
     python benchmarks/losses.py --out losses.json [--only info-nce] [--quick]
 
 Every run is forward and backward in float32 on the CPU. Ours, the full matrix and open_clip take turns in one process;
-open_clip joins the first round only, being the slowest. Memory is that of a fresh process.
+open_clip joins the first round only. Our memory is that of a fresh process, the peers' that of their first round.
 """
 
 from __future__ import annotations
@@ -111,12 +111,11 @@ def measure_loss(name: str, report: Report, settings: Settings) -> None:
     batch, dim, rounds = settings.pick(BATCH, 512), settings.pick(DIM, 64), settings.pick(3, 1)
     half = common.fresh("losses", "memory", settings.threads, name=name, batch=batch // 2, dim=dim)
     whole = common.fresh("losses", "memory", settings.threads, name=name, batch=batch, dim=dim)
-    for run in runs_of(name, *unit_pairs(256, dim)).values():
-        if run is not None and find_spec("open_clip") is not None:
-            run()
-    runs = runs_of(name, *unit_pairs(batch, dim))
+    small, runs = runs_of(name, *unit_pairs(256, dim)), runs_of(name, *unit_pairs(batch, dim))
     if find_spec("open_clip") is None:
-        del runs["open_clip"]
+        del small["open_clip"], runs["open_clip"]
+    for run in small.values():  # libraries start up
+        run()
     results: dict[str, list[Tensor]] = {}
     seconds: dict[str, list[float]] = {key: [] for key in runs}
     peaks: dict[str, float] = {}
