@@ -14,6 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
+sys.path.append(str(Path(__file__).parents[1] / "shared"))
+
 Vlcli = Callable[..., subprocess.CompletedProcess[str]]
 
 

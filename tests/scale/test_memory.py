@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny_recipe import tiny_recipe
 from torch import nn
 
 from vlcli.align import Embedder, Space, Tower
@@ -72,26 +73,8 @@ def test_embed_is_the_same_when_memory_runs_out_at_any_batch(
         np.testing.assert_allclose(vectors, whole, atol=1e-6, rtol=0, err_msg=f"batch {place}")
 
 
-TRAINING = """\
-schema = 1
-name = "tiny"
-threads = 1
-device = "cpu"
-[data]
-use = "images/shapes"
-options = { size = 32 }
-[towers.images]
-use = "images/small-cnn"
-options = { width = 8, dim = 8 }
-trainable = ["*"]
-head = { use = "linear", dim = 8 }
-[towers.text]
-use = "text/small-gru"
-options = { width = 8, dim = 8 }
-trainable = ["*"]
-head = { use = "linear", dim = 8 }
-[objective]
-use = "core/info-nce"
+TRAINING = tiny_recipe(
+    """\
 [optim]
 use = "sgd"
 lr = 1e-1
@@ -101,7 +84,8 @@ batch_size = 8
 micro_batch = 2
 log_every = 1
 checkpoint_every = 100
-"""
+""",
+)
 
 
 def test_a_training_step_is_the_same_when_memory_runs_out_at_any_micro_batch(
@@ -179,8 +163,9 @@ def test_amounts_count_by_1000_or_1024() -> None:
     assert [parse_amount(text) for text in ("2GB", "2GiB", "1.5k", "512MiB", "7")] == [
         2 * 10**9, 2**31, 1500, 2**29, 7]  # fmt: skip
     assert [show_bytes(count) for count in (3, 2**20, 3 * 2**29)] == ["3 bytes", "1 MiB", "1.50 GiB"]
-    with pytest.raises(VlcliError, match="U130"):
-        parse_amount("plenty", "--max-memory")
+    for text in ("plenty", "0", "9000000T", "9" * 400):
+        with pytest.raises(VlcliError, match="U130"):
+            parse_amount(text, "--max-memory")
 
 
 def test_buffers_are_planned_from_the_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,32 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_recipe import free_port, tiny_recipe
 
-RECIPE = """\
-schema = 1
-name = "tiny"
-threads = 1
-device = "cpu"
-
-[data]
-use = "images/shapes"
-options = { size = 64 }
-
-[towers.images]
-use = "images/small-cnn"
-options = { width = 8, dim = 8 }
-trainable = ["*"]
-head = { use = "linear", dim = 8 }
-
-[towers.text]
-use = "text/small-gru"
-options = { width = 8, dim = 8 }
-trainable = ["*"]
-head = { use = "linear", dim = 8 }
-
-[objective]
-use = "core/info-nce"
-
+RECIPE = tiny_recipe(
+    """\
 [optim]
 lr = 1e-2
 
@@ -48,7 +25,9 @@ steps = 8
 batch_size = 8
 checkpoint_every = 4
 log_every = 1
-"""
+""",
+    size=64,
+)
 OWN_STEP = RECIPE.replace('[objective]\nuse = "core/info-nce"', '[method]\nuse = "own/own-step"')
 # A plugin with a method that has a training step of its own: the whole batch is compared across processes in it.
 PLUGIN = """\
@@ -89,9 +68,7 @@ def plugin(tmp_path: Path) -> Path:
 
 def launch(count: int, arguments: list[str], folder: Path, path: Path | None = None) -> subprocess.Popen[str]:
     """The command, started by Accelerate's launcher where there is more than one process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     launcher = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(count), "--num_machines", "1",
                 "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_ip", "127.0.0.1",
                 "--main_process_port", str(port), "--num_cpu_threads_per_process", "1"]  # fmt: skip

@@ -18,6 +18,7 @@ from vlcli.registry import Registry
 
 # The toys are registered by module name, as a plugin's parts are.
 sys.path.append(str(Path(__file__).parent / "toys"))
+sys.path.append(str(Path(__file__).parents[1] / "shared"))
 
 RECIPE = """\
 schema = 1

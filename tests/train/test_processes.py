@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,33 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_recipe import free_port, tiny_recipe
 
 from vlcli.cli.main import run as vlcli
 
-RECIPE = """\
-schema = 1
-name = "tiny"
-threads = 1
-device = "cpu"
-
-[data]
-use = "images/shapes"
-options = { size = 32 }
-
-[towers.images]
-use = "images/small-cnn"
-options = { width = 8, dim = 8 }
-head = { use = "linear", dim = 8 }
-
-[towers.text]
-use = "text/small-gru"
-options = { width = 8, dim = 8 }
-trainable = ["*"]
-head = { use = "linear", dim = 8 }
-
-[objective]
-use = "core/info-nce"
-
+RECIPE = tiny_recipe(
+    """\
 [optim]
 lr = 1e-2
 
@@ -56,7 +34,9 @@ use = "preview"
 data = "images/shapes"
 count = 2
 output = "look.png"
-"""
+""",
+    frozen_images=True,
+)
 
 
 def records(folder: Path) -> list[dict[str, object]]:
@@ -65,9 +45,7 @@ def records(folder: Path) -> list[dict[str, object]]:
 
 def launch(arguments: list[str], folder: Path) -> list[str]:
     """Two processes as a launcher starts them; gives what each wrote."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     processes = []
     for rank in range(2):
         environment = os.environ | {

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_recipe import tiny_recipe
 
 from vlcli.cli.main import run as vlcli
 from vlcli.errors import VlcliError
@@ -135,32 +136,8 @@ def test_states_come_back_as_they_were(tmp_path: Path) -> None:
     assert load_checkpoint(checkpoints(tmp_path)[-1])["weight"].item() == 3.0
 
 
-SHAPES = """\
-schema = 1
-name = "tiny"
-threads = 1
-device = "cpu"
-
-[data]
-use = "images/shapes"
-options = { size = 32 }
-validation = ""
-
-[towers.images]
-use = "images/small-cnn"
-options = { width = 8, dim = 8 }
-trainable = ["*"]
-head = { use = "linear", dim = 8 }
-
-[towers.text]
-use = "text/small-gru"
-options = { width = 8, dim = 8 }
-trainable = ["*"]
-head = { use = "linear", dim = 8 }
-
-[objective]
-use = "core/info-nce"
-
+SHAPES = tiny_recipe(
+    """\
 [train]
 steps = 300
 batch_size = 8
@@ -169,7 +146,9 @@ keep_inputs = true
 ema = 0.9
 checkpoint_every = 20
 log_every = 50
-"""
+""",
+    data='validation = ""',
+)
 
 
 def test_kill_9_and_resume_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
