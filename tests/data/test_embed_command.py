@@ -117,8 +117,9 @@ def test_exit_codes(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tiny / "bad.png").write_bytes(b"bad")
     code, report, _ = embed(capsys, tiny / "bad.png", "--space", "tiny", "--store", "new")
     assert (code, len(report["refused"])) == (1, 1)
-    code, _, error = embed(capsys, tiny, "--space", "tiny", "--store", "new", "--max-pixels", "many")
-    assert (code, "U130" in error) == (2, True)
+    for amount in ("many", "0", "9999999T", "9" * 400):
+        code, _, error = embed(capsys, tiny, "--space", "tiny", "--store", "new", "--max-pixels", amount)
+        assert (code, "U130" in error) == (2, True)
     note = tiny.parent / "note.txt"
     note.write_text("words")
     code, report, _ = embed(capsys, note, tiny, "--modality", "images", "--space", "tiny", "--store", "forced")
