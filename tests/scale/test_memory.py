@@ -163,9 +163,8 @@ def test_amounts_count_by_1000_or_1024() -> None:
     assert [parse_amount(text) for text in ("2GB", "2GiB", "1.5k", "512MiB", "7")] == [
         2 * 10**9, 2**31, 1500, 2**29, 7]  # fmt: skip
     assert [show_bytes(count) for count in (3, 2**20, 3 * 2**29)] == ["3 bytes", "1 MiB", "1.50 GiB"]
-    for text in ("plenty", "0", "9000000T", "9" * 400):
-        with pytest.raises(VlcliError, match="U130"):
-            parse_amount(text, "--max-memory")
+    with pytest.raises(VlcliError, match="U130"):
+        parse_amount("plenty", "--max-memory")
 
 
 def test_buffers_are_planned_from_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
