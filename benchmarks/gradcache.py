@@ -121,8 +121,8 @@ def measure(report: Report, settings: Settings) -> None:
 
     peaks = {count: peak("cached", count) for count in counts}
     full = {count: round(peak("plain", count)) for count in (1, 8, 64)}
-    # What must grow with the batch: embeddings of both sides, in pieces and joined, their gradients (again in the loss's
-    # own type), and 16 MiB for its tiles.
+    # What must grow with the batch: embeddings of both sides, in pieces and joined, their gradients (once
+    # more inside the loss), and 16 MiB for its tiles.
     allowed = 64 * micro_batch * WIDTH * 4 * 2 * 4 / MIB + 16
     growth = max(peaks.values()) - peaks[1]
     report.add("gradcache: growth of memory from 1 to 64 micro-batches", growth / allowed,
