@@ -260,6 +260,16 @@ def test_predict_of_bad_rows_alone_writes_why_and_draws_nothing(
     assert [row["refused"][:4] for row in csv.DictReader(out.read_text().splitlines())] == ["D611", "D611"]
 
 
+def test_a_map_by_words_is_the_same_each_time_and_takes_any_word(tmp_path: Path) -> None:
+    from vlcli_molecules.methods.selformer.maps import write_map
+
+    points = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    words = [None, *(f"${'w' * 50}\\frac{{{index % 14}" for index in range(29))]
+    for name in ("a.png", "b.png"):
+        write_map(tmp_path / name, points, words, "price in $ or $")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
 def test_a_map_is_refused_before_anything_is_written(
     table: Path, finetuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

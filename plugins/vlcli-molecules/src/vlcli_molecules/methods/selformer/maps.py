@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from vlcli.runtime.files import write_atomic
 
 MOST_POINTS = 20_000
-MOST_COLOURS = 10
+MOST_COLOURS = 9
+"""Matplotlib's ten without grey, which is for the others."""
+LONGEST_LABEL = 40
 
 
 def project(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -49,21 +52,35 @@ def write_map(path: Path, embeddings: NDArray[np.float32], values: Sequence[floa
         drawn = axes.scatter(
             points[known, 0], points[known, 1], c=np.array(numbers, float), s=14, cmap="viridis", linewidths=0
         )
-        figure.colorbar(drawn, ax=axes, label=title)
+        figure.colorbar(drawn, ax=axes, label=plain(title))
         if not known.all():
             axes.legend(frameon=False)
     else:
-        words = sorted({str(value) for value in numbers}, key=lambda word: -[str(v) for v in numbers].count(word))
-        for word in words[:MOST_COLOURS]:
+        # The most frequent first, and among equals the first in the file: the same colours each time.
+        words = [word for word, _ in Counter(str(value) for value in numbers).most_common()]
+        for index, word in enumerate(words[:MOST_COLOURS]):
             chosen = np.array([value is not None and str(value) == word for value in shown])
-            axes.scatter(points[chosen, 0], points[chosen, 1], s=14, linewidths=0, label=word)
+            axes.scatter(
+                points[chosen, 0],
+                points[chosen, 1],
+                s=14,
+                color=f"C{index + (index >= 7)}",
+                linewidths=0,
+                label=plain(word),
+            )
         if len(words) > MOST_COLOURS:
-            chosen = np.array([value is not None and str(value) in words[MOST_COLOURS:] for value in shown])
+            named = set(words[:MOST_COLOURS])
+            chosen = np.array([value is not None and str(value) not in named for value in shown])
             axes.scatter(points[chosen, 0], points[chosen, 1], s=14, color="#707070", linewidths=0, label="others")
-        axes.legend(title=title, frameon=False)
+        figure.legend(title=plain(title), frameon=False, loc="outside right upper")
     axes.set_xlabel("first principal component of the embedding")
     axes.set_ylabel("second")
     axes.spines[["top", "right"]].set_visible(False)
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     write_atomic(path, picture.getvalue())
+
+
+def plain(text: str) -> str:
+    """A text as a label: not too long, and its dollars are no formula."""
+    return (text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…").replace("$", r"\$")
