@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ from vlcli.errors import VlcliError
 from vlcli.store.catalog import Catalog, is_sound
 from vlcli.store.errors import explain_sqlite_error
 from vlcli.store.records import stale_digest, wrap
+from vlcli.store.schema import TOKENIZE
 from vlcli.store.types import Outcome, Problem
 from vlcli.store.vectors import checksum
 from vlcli.store.where import ITEM_COLUMNS, no_column, quote
@@ -84,14 +87,32 @@ def check_vectors(store: BaseStore) -> list[Problem]:
 
 
 def full_text_damaged(catalog: Catalog) -> bool:
-    """Whether the full-text index differs from the items, orphaned rows included."""
-    indexed = catalog.connection.execute("SELECT count(*) FROM fulltext_docsize").fetchone()[0]
+    """Whether the full-text index differs from the items, orphaned rows included.
+
+    FTS5 has a check of its own, which SQLite before 3.44 does not run by itself and no reader may call, as it is an
+    INSERT. So the items' words are indexed anew, in memory or a temporary file, and the two lists of words compared.
+    """
+    connection = catalog.connection
+    indexed = connection.execute("SELECT count(*) FROM fulltext_docsize").fetchone()[0]
     if indexed != catalog.count():
         return True
-    orphan = catalog.connection.execute(
-        "SELECT 1 FROM fulltext_docsize WHERE id NOT IN (SELECT n FROM items) LIMIT 1"
-    ).fetchone()
-    return orphan is not None
+    with contextlib.closing(sqlite3.connect("")) as anew:
+        anew.execute(f"CREATE VIRTUAL TABLE fulltext USING fts5(text, path, {TOKENIZE})")
+        # As bytes, since not every path is UTF-8.
+        anew.executemany(
+            "INSERT INTO fulltext(rowid, text, path) VALUES (?, CAST(? AS TEXT), CAST(? AS TEXT))",
+            connection.execute("SELECT n, CAST(text AS BLOB), CAST(path AS BLOB) FROM items"),
+        )
+        try:
+            return any(one != other for one, other in itertools.zip_longest(words_of(connection), words_of(anew)))
+        except sqlite3.DatabaseError:
+            return True
+
+
+def words_of(connection: sqlite3.Connection) -> Iterator[tuple[object, ...]]:
+    """Every word of a full-text index with the item, column and place where it stands, in order."""
+    connection.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.words USING fts5vocab('main', 'fulltext', 'instance')")
+    return connection.execute("SELECT CAST(term AS BLOB), doc, col, offset FROM temp.words")
 
 
 def repair(store: BaseStore) -> list[Problem]:

@@ -31,6 +31,7 @@ DATABASE = "store.db"
 APPLICATION_ID = 0x766C636C  # "vlcl"
 PAGE_SIZE = 16384  # a 384-dimensional vector takes 1.5 KB: ten a page, where SQLite's default page would hold two
 BUSY_SECONDS = 15.0
+TOKENIZE = "tokenize='unicode61 remove_diacritics 2'"  # of the full-text index: words in any script, accents aside
 
 
 def _first_tables(connection: sqlite3.Connection) -> None:
@@ -59,8 +60,7 @@ def _first_tables(connection: sqlite3.Connection) -> None:
 def _full_text(connection: sqlite3.Connection) -> None:
     """Version 2: full-text search over text and path, filled from the items that are there."""
     for statement in (
-        "CREATE VIRTUAL TABLE fulltext USING fts5(text, path, content='items', content_rowid='n', "
-        "tokenize='unicode61 remove_diacritics 2')",
+        f"CREATE VIRTUAL TABLE fulltext USING fts5(text, path, content='items', content_rowid='n', {TOKENIZE})",
         "CREATE TRIGGER fulltext_insert AFTER INSERT ON items BEGIN "
         "INSERT INTO fulltext(rowid, text, path) VALUES (new.n, new.text, new.path); END",
         "CREATE TRIGGER fulltext_delete AFTER DELETE ON items BEGIN "
