@@ -250,7 +250,7 @@ def test_a_flipped_byte_in_a_vector_is_found_and_repaired(folder: Path) -> None:
         ("DELETE FROM items WHERE n = 3", {"content", "orphan-vector"}),
         ("DELETE FROM fulltext_docsize WHERE id = 3", {"fulltext"}),
         ("INSERT INTO fulltext(rowid, text) VALUES (500, 'ghost')", {"fulltext"}),
-        ("INSERT INTO fulltext(rowid, text) VALUES (3, 'ghost')", {"fulltext"}),  # other words for an item that is there
+        ("INSERT INTO fulltext(rowid, text) VALUES (3, 'ghost')", {"fulltext"}),
     ],
 )
 def test_check_names_the_damage_and_repair_mends_it(folder: Path, statement: str, kinds: set[str]) -> None:
