@@ -150,7 +150,7 @@ def measure_loss(name: str, report: Report, settings: Settings) -> None:
                detail=f"{detail}; to {' and '.join(key for key in runs if key != 'ours')}")  # fmt: skip
 
 
-def process_of_two(folder: str, rank: int, name: str, batch: int, memory_batch: int, dim: int, rounds: int) -> None:
+def process_of_two(folder: str, rank: int, name: str, batch: int, dim: int, rounds: int) -> None:
     """One of two processes: time and extra memory of its half, and its gradients."""
     import torch
     import torch.distributed as dist
@@ -184,13 +184,9 @@ def process_of_two(folder: str, rank: int, name: str, batch: int, memory_batch: 
     for run in (ours, open_clip):  # libraries start up
         run(half(256))
 
-    def memory_of_half() -> float:
-        large = half(memory_batch)
-        dist.barrier()
-        return common.extra_memory(lambda: ours(large))
-
-    peak = memory_of_half()
     parts = half(batch)
+    dist.barrier()
+    peak = common.extra_memory(lambda: ours(parts))
     seconds: dict[str, list[float]] = {"ours": [], "open_clip": []}
     results: list[Tensor] = []
     for _ in range(rounds):
@@ -213,11 +209,11 @@ def measure_two(name: str, report: Report, settings: Settings) -> None:
     from safetensors.torch import load_file
 
     common.set_threads(settings.threads)
-    batch, large = settings.pick(BATCH // 4, 256), settings.pick(BATCH, 512)
+    batch = settings.pick(BATCH, 512)
     dim, rounds = settings.pick(DIM, 64), settings.pick(3, 1)
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(FOLDER / "losses.py"), "--process", folder, name]
-        sizes = [str(size) for size in (batch, large, dim, rounds)]
+        sizes = [str(size) for size in (batch, dim, rounds)]
         processes = [
             subprocess.Popen([*command, str(rank), *sizes], env=common.environment(1)) for rank in range(WORLD)
         ]
@@ -242,7 +238,7 @@ def measure_two(name: str, report: Report, settings: Settings) -> None:
                peers={"open_clip": {"seconds": common.medians(seconds)["open_clip"]}},
                detail=f"{detail}; {common.medians(seconds)['ours']:.2f} s")  # fmt: skip
     report.add(f"{name} over two processes: extra memory of each", max(one["peak"] for one in told),
-               detail=detail.replace(f"B={batch:,}", f"B={large:,}"))  # fmt: skip
+               detail=detail)  # fmt: skip
     report.add(f"{name} over two processes: largest difference", largest_difference(found, expected),
                detail=f"{detail}; to the full matrix in one process")  # fmt: skip
 

@@ -53,6 +53,7 @@ class Row:
         bar: the bars in words.
         counts: further counts by name.
         detail: what a reader should know; for a failure, the first one in full.
+        summary: the row judges what other rows have counted already, so the totals leave its `tried` and `faults` out.
     """
 
     name: str
@@ -63,3 +64,4 @@ class Row:
     bar: str = "lost = 0"
     counts: dict[str, int | float] = field(default_factory=dict)
     detail: str = ""
+    summary: bool = False

@@ -15,7 +15,6 @@ import importlib
 import json
 import os
 import platform
-import shlex
 import signal
 import subprocess
 import sys
@@ -77,7 +76,7 @@ def start_part(name: str, seed: int, scale: float) -> list[dict[str, Any]]:
         rows = json.loads(out.read_text(encoding="utf-8")) if out.exists() and not problem else []
     if not rows:
         rows = [{"name": "the part itself", "tried": 0, "faults": 0, "lost": 0, "passed": False, "bar": "it ends well",
-                 "counts": {}, "detail": problem or "the part gave no rows"}]  # fmt: skip
+                 "counts": {}, "detail": problem or "the part gave no rows", "summary": False}]  # fmt: skip
     seconds = round(time.monotonic() - started, 1)
     return [{"part": name, **row, "part_seconds": seconds} for row in rows]
 
@@ -95,6 +94,13 @@ def table(rows: list[dict[str, Any]]) -> str:
         text.append("  ".join(cells).rstrip())
     text.insert(1, "-" * len(text[0]))
     return "\n".join(text)
+
+
+def totals(rows: list[dict[str, Any]]) -> tuple[int, int, int]:
+    """Inputs tried, faults injected and things lost over all rows; what a summary repeats is not counted again."""
+    counted = [row for row in rows if not row["summary"]]
+    return (sum(row["tried"] for row in counted), sum(row["faults"] for row in counted),
+            sum(row["lost"] for row in rows))  # fmt: skip
 
 
 def merged(rows: list[dict[str, Any]], seed: int, scale: float) -> tuple[list[dict[str, Any]], float]:
@@ -147,7 +153,7 @@ def main() -> int:
         rows, earlier = merged(rows, given.seed, given.scale)
         seconds += earlier
     print(f"\n{table(rows)}\n")
-    tried, faults, lost = (sum(row[key] for row in rows) for key in ("tried", "faults", "lost"))
+    tried, faults, lost = totals(rows)
     passed = all(row["passed"] for row in rows)
     print(f"inputs and states tried {tried:,}, faults injected {faults:,}, lost = {lost:,}")
     complete = bool(rows) and (given.update or not given.parts) and given.scale >= 1
@@ -155,10 +161,10 @@ def main() -> int:
     if out is not None:
         from vlcli.runtime.files import write_atomic
 
+        command = f"python tests/torture/run.py --seed {given.seed} --scale {given.scale:g}"
         content = {
-            "schema": 1, "command": shlex.join(["python", "tests/torture/run.py", *sys.argv[1:]]), "seed": given.seed,
-            "scale": given.scale, "tried": tried, "faults": faults, "lost": lost, "passed": passed,
-            "seconds": seconds, "machine": machine(), "rows": rows,
+            "schema": 1, "command": command, "seed": given.seed, "scale": given.scale, "tried": tried,
+            "faults": faults, "lost": lost, "passed": passed, "seconds": seconds, "machine": machine(), "rows": rows,
         }  # fmt: skip
         write_atomic(out, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         print(f"written: {out}")

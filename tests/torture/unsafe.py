@@ -42,7 +42,7 @@ def path_rows(results: list[dict[str, object]]) -> list[Row]:
         Row("payloads, executed", tried, tried, len(executed), not executed and enough, "0 executed, at least 30 paths",
             counts, executed[0] if executed else ""),
         Row("payloads, refused or read without a crash", tried, tried, len(crashed), not crashed, "0 crashes",
-            {"crashes": len(crashed)}, crashed[0] if crashed else ""),
+            {"crashes": len(crashed)}, crashed[0] if crashed else "", summary=True),
     ]  # fmt: skip
 
 
