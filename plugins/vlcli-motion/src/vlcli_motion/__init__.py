@@ -1,0 +1,1 @@
+"""The motion plugin of vlcli."""

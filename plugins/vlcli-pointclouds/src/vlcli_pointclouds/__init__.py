@@ -1,0 +1,1 @@
+"""The pointclouds plugin of vlcli."""
