@@ -19,7 +19,7 @@ from vlcli.errors import ExitCode, VlcliError
 __all__ = [
     "CodecSpec", "CommandSpec", "DatasetSpec", "EncoderSpec", "ExitCode", "FilterSpec", "GeneratorSpec",
     "HealthCheckSpec", "MethodSpec", "MetricSpec", "Modality", "ModalitySpec", "ObjectiveSpec", "RecipeFolderSpec",
-    "Source", "SpaceSpec", "Spec", "StoreSpec", "VlcliError", "hookimpl",
+    "Source", "SpaceSpec", "Spec", "StoreSpec", "View", "Viewable", "VlcliError", "hookimpl",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("vlcli")
@@ -206,4 +206,33 @@ class Modality(Protocol):
 
     def preview(self, source: Source, size: int = 256) -> bytes:
         """A PNG that shows the item, at most `size` pixels a side."""
+        ...
+
+
+@dataclass(frozen=True)
+class View:
+    """An item as something that a reader can turn or play inside a page.
+
+    Attributes:
+        script: a JavaScript file of a package, `"package:viewer.js"`. It calls `vlcli.viewer(start)` once, where
+            `start(canvas, data, reduced)` draws on the canvas and handles its pointer and key events. `reduced` says
+            that the reader wants no motion of its own accord. It gives an object with `stop()`, which ends drawing, or
+            nothing. No network can be reached from it.
+        data: what `start` draws, as JSON; at most some 60 kB, because a page holds many.
+    """
+
+    script: str
+    data: Mapping[str, Any]
+
+
+@runtime_checkable
+class Viewable(Protocol):
+    """A modality whose items can be shown in motion or in depth. Its preview stands in until the view starts."""
+
+    def view(self, source: Source) -> View:
+        """The item's view.
+
+        Raises:
+            VlcliError: as `Modality.load` does.
+        """
         ...

@@ -1,7 +1,8 @@
-"""A page from sections: one HTML file with its style and pictures inside, without scripts and without a network.
+"""A page from sections: one HTML file with its style and pictures inside, which needs no network.
 
 Every text is escaped by the template engine, so a file named `<script>` shows as its name. A content security policy
-in the page forbids scripts and any request besides the pictures it carries.
+in the page forbids every request besides the pictures it carries, and all scripts but the viewers of
+`vlcli.report.views`, which it names by their hashes.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from urllib.parse import quote
 
 from vlcli import __version__
 from vlcli.data.names import printable
+from vlcli.report.views import as_json, view_scripts
 from vlcli.runtime.files import write_atomic
 
 if TYPE_CHECKING:
     import jinja2
 
+    from vlcli.api import View
     from vlcli.evaluate.statistics import Metric
 
 SHORT_FACT = 34
@@ -104,7 +107,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Card:
-    """A picture with its name. `image` is a data URI; without one `missing` says why."""
+    """A picture with its name. `image` is a data URI; without one `missing` says why. `view` takes its place."""
 
     title: str
     image: str = ""
@@ -112,6 +115,7 @@ class Card:
     rank: int | None = None
     lines: Sequence[Line] = ()
     missing: str = ""
+    view: View | None = None
 
     @property
     def short(self) -> str:
@@ -261,7 +265,9 @@ def render_page(page: Page) -> str:
     assert engine.loader is not None
     style = engine.loader.get_source(engine, "page.css")[0]
     contents = [(place, part.heading) for place, part in enumerate(page.sections, 1) if part.heading]
+    scripts = view_scripts([card.view for part in page.sections if isinstance(part, Grid) for card in part.cards])
     html = engine.get_template("page.html.j2").render(
+        scripts=scripts, script_sources=" ".join(f"'{script.hash}'" for script in scripts), as_json=as_json,
         title=printable(page.title), subtitle=printable(page.subtitle), sections=page.sections, contents=contents,
         style=Markup(style), safe=Markup, footer=f"Written by vlcli {__version__}.",
     )  # fmt: skip

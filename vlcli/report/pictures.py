@@ -9,7 +9,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from vlcli.api import Modality, Source
+from vlcli.api import Modality, Source, View, Viewable
 from vlcli.data.names import real_path
 from vlcli.errors import VlcliError
 from vlcli.report.page import data_uri
@@ -21,14 +21,17 @@ if TYPE_CHECKING:
     from vlcli.registry import Registry
 
 QUALITY = 82
+MOST_VIEWS = 100
+"""A page with the data of more views than this is slow to open; further items have their picture alone."""
 
 
 @dataclass(frozen=True)
 class Preview:
-    """A thumbnail as a data URI, or the reason why there is none."""
+    """A thumbnail as a data URI, or the reason why there is none; and the item's view, where its modality has one."""
 
     image: str = ""
     missing: str = ""
+    view: View | None = None
 
 
 @dataclass
@@ -54,12 +57,24 @@ class Previews:
             self.readers[modality] = self.registry.load(self.registry.find("modality", modality))()
         return self.readers[modality].preview(source, self.size)
 
+    def view(self, modality: str, source: Source) -> View | None:
+        """The item's view, where its modality has one and the page has not too many already.
+
+        Raises:
+            VlcliError: when the item can no longer be read.
+        """
+        reader = self.readers[modality]
+        if not isinstance(reader, Viewable) or sum(made.view is not None for made in self.made.values()) >= MOST_VIEWS:
+            return None
+        return reader.view(source)
+
     def of(self, modality: str, source: Source) -> Preview:
         """The thumbnail of a source; an item that is gone or damaged gives the reason instead."""
         key = (modality, source.id)
         if key not in self.made:
             try:
-                self.made[key] = Preview(image=compact(self.png(modality, source)))
+                image = compact(self.png(modality, source))
+                self.made[key] = Preview(image, view=self.view(modality, source))
             except VlcliError as error:
                 self.made[key] = Preview(missing=error.message)
             except OSError as error:

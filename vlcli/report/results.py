@@ -58,7 +58,7 @@ def caption_lines(text: str | None) -> tuple[Line, ...]:
 
 def card(preview: Preview, title: str, rank: int | None = None, lines: Sequence[Line] = ()) -> Card:
     """A card whose alternative text is its title."""
-    return Card(title, preview.image, alt=title, rank=rank, lines=lines, missing=preview.missing)
+    return Card(title, preview.image, alt=title, rank=rank, lines=lines, missing=preview.missing, view=preview.view)
 
 
 def write_classify_page(

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from vlcli.align import Encoder
     from vlcli.api import Modality, Source
 
+MOST_VIEW_BYTES = 200_000
+"""Of a page with one view: its script and its data."""
+
 
 def check_encoder(encoder: Encoder, items: Sequence[Any]) -> None:
     """An encoder: preprocesses single items, pools a batch to `[B, dim]`, and each item alone as in the batch.
@@ -50,7 +53,7 @@ def check_encoder(encoder: Encoder, items: Sequence[Any]) -> None:
 
 
 def check_modality(modality: Modality, file: Path) -> list[Source]:
-    """A modality: expands a file into items with unique ids, loads each alike twice, and draws it.
+    """A modality: expands a file into items with unique ids, loads each alike twice, and draws it, and views are whole.
 
     Returns:
         the items of the file.
@@ -59,7 +62,8 @@ def check_modality(modality: Modality, file: Path) -> list[Source]:
 
     from PIL import Image
 
-    from vlcli.api import Modality, Source
+    from vlcli.api import Modality, Source, Viewable
+    from vlcli.report.page import Card, Grid, Page, render_page
 
     assert isinstance(modality, Modality), "a modality has name, expand, load, collate and preview"
     sources = list(modality.expand(file))
@@ -71,4 +75,8 @@ def check_modality(modality: Modality, file: Path) -> list[Source]:
         for size in (64, 256):
             picture = Image.open(BytesIO(modality.preview(source, size)))
             assert picture.format == "PNG" and max(picture.size) <= size, f"a preview is a PNG of at most {size} pixels"
+        if isinstance(modality, Viewable):
+            view = modality.view(source)
+            drawn = render_page(Page("view", [Grid([Card(source.id, "data:,", alt=source.id, view=view)])]))
+            assert len(drawn) <= MOST_VIEW_BYTES, f"a page with the view alone has {len(drawn):,} bytes"
     return sources
