@@ -61,7 +61,7 @@ def test_wheels_bring_their_plugins_and_recipes(installed: Path, tmp_path: Path)
     listed = run(installed, tmp_path, "plugins", "list", "--json")
     assert listed.returncode == 0, listed.stderr
     states = {record["name"]: record["state"] for record in json.loads(listed.stdout)["plugins"]}
-    assert states == dict.fromkeys(("core", "images", "molecules", "text"), "ok")
+    assert states == dict.fromkeys(("core", "images", "molecules", "motion", "pointclouds", "text"), "ok")
     for recipe in ("core/demo", "core/quickstart", "images/align"):
         checked = run(installed, tmp_path, "recipes", "check", recipe)
         assert checked.returncode == 0, checked.stderr

@@ -1,17 +1,22 @@
+import io
 import json
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from PIL import Image
 
 from vlcli.api import Source, View
 from vlcli.errors import VlcliError
 from vlcli.registry import Registry
 from vlcli.report import pictures
-from vlcli.report.page import Card, Grid, Page, render_page
+from vlcli.report.page import Card, Grid, Page, data_uri, render_page
 from vlcli.report.pictures import Previews
 from vlcli.report.views import HOST, read_script, view_scripts
 
@@ -65,6 +70,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.syspath_prepend(tmp_path)
     yield folder.name
     read_script.cache_clear()
+    sys.modules.pop(folder.name, None)
 
 
 def test_a_page_runs_its_viewers_and_no_other_script(package: str) -> None:
@@ -110,3 +116,33 @@ def test_previews_carry_views_up_to_a_limit(
     made = [previews.of("swatch", Source(id=str(file), path=file)) for file in (*files, files[0])]
     assert [preview.view is not None for preview in made] == [True, False, True]
     assert made[0].view is not None and made[0].view.data == {"id": str(files[0])}
+
+
+def test_a_browser_starts_the_views(package: str, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium is installed: views were not run in a browser")
+    script = (
+        "vlcli.viewer(function (canvas, data) {"
+        " if (data.fails) throw new Error('as asked');"
+        " canvas.dataset.started = data.word + canvas.width; fetch('https://example.org').catch(function () {"
+        " canvas.dataset.fetched = 'refused'; }); });"
+    )
+    (tmp_path / package / "draw.js").write_text(script)
+    name = f"{package}:draw.js"
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(buffer, "PNG")
+    pixel = data_uri(buffer.getvalue(), "image/png")
+    words = [View(name, {"word": "<drawn>"}), View(name, {"fails": True})]
+    page = tmp_path / "page.html"
+    page.write_text(render_page(Page("x", [Grid([Card("a", pixel, alt="a", view=view) for view in words])])))
+    shown = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
+         "--virtual-time-budget=3000", "--dump-dom", page.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    ).stdout  # fmt: skip
+    canvases = re.findall(r"<canvas[^>]*>", shown)
+    assert len(canvases) == 1, "the view that fails keeps its picture"
+    assert 'data-started="&lt;drawn&gt;' in canvases[0] or 'data-started="<drawn>' in canvases[0]
+    assert 'data-fetched="refused"' in canvases[0] and 'aria-label="a"' in canvases[0]
+    assert shown.count("hidden") >= 1
