@@ -1,0 +1,1 @@
+"""LaMP: language-motion pretraining for retrieval, generation and captioning of human motion."""
