@@ -4,7 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vlcli.api import RecipeFolderSpec, hookimpl
+from vlcli.api import CommandSpec, ModalitySpec, RecipeFolderSpec, hookimpl
+
+ENDINGS = (".off", ".obj", ".ply", ".stl", ".xyz", ".pts", ".npy", ".npz", ".gltf", ".glb")
+EXTENSIONS = (*ENDINGS, *(f"{ending}.gz" for ending in ENDINGS if ending not in (".npz", ".gltf", ".glb")))
+
+
+@hookimpl
+def vlcli_modalities() -> Iterator[ModalitySpec]:
+    """Point clouds and meshes in files."""
+    yield ModalitySpec(
+        name="pointclouds",
+        summary="Point clouds and meshes: OFF, OBJ, PLY, STL, XYZ, PTS, NPY, NPZ, glTF; also gzipped.",
+        target="vlcli_pointclouds.modality:PointcloudsModality",
+        extensions=EXTENSIONS,
+    )
+
+
+@hookimpl
+def vlcli_commands() -> Iterator[CommandSpec]:
+    """The command group `vlcli pointclouds`."""
+    yield CommandSpec(
+        name="pointclouds",
+        summary="Look at point clouds and meshes, draw and convert them.",
+        target="vlcli_pointclouds.commands:app",
+    )
 
 
 @hookimpl
