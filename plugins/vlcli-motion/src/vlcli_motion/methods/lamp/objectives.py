@@ -10,8 +10,8 @@ With unit query features `q_ir` (query r of motion i), unit text features `t_j` 
     total           their plain sum
 
 Differs from the released code, which `official=True` gives for comparison: there the factor is the parameter itself,
-log(1 / 0.07), where its exponential is meant, and the own pair stays among the negatives that are drawn (its diagonal is
-overwritten in a temporary).
+log(1 / 0.07), where its exponential is meant, and the own pair stays among the negatives that are drawn (its diagonal
+is overwritten in a temporary).
 """
 
 from __future__ import annotations

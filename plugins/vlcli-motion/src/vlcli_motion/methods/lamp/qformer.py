@@ -1,8 +1,8 @@
 """The Q-Former: learned queries and words in one transformer, where queries also read a motion or a text.
 
 Queries and words share self-attention; every second block lets the queries attend to a context; the two have
-feed-forward layers of their own (Li et al., BLIP-2, ICML 2023, section 3.1; Xu et al., LaMP, ICLR 2025). Which token sees
-which decides the task:
+feed-forward layers of their own (Li et al., BLIP-2, ICML 2023, section 3.1; Li et al., LaMP, ICLR 2025). Which token
+sees which decides the task:
 
     contrast         queries alone, words alone
     matching         queries and words see each other
@@ -60,7 +60,7 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor, source: Tensor, seen: Tensor | None) -> Tensor:
         def split(tensor: Tensor) -> Tensor:
-            return tensor.unflatten(2, (self.heads, -1)).transpose(1, 2)
+            return tensor.view(*tensor.shape[:2], self.heads, -1).transpose(1, 2)
 
         mixed = functional.scaled_dot_product_attention(
             split(self.query(x)), split(self.key(source)), split(self.value(source)), attn_mask=seen,

@@ -11,8 +11,6 @@ normalised features + 0.5 * velocity term + 0.02 * commitment. Differs from the 
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -51,7 +49,8 @@ class Quantiser(nn.Module):
     def nearest(self, latents: Tensor) -> Tensor:
         """Codes `[N]` of the nearest rows to latents `[N, C]`."""
         distance = self.codebook.pow(2).sum(1) - 2 * latents @ self.codebook.T
-        return distance.argmin(dim=1)
+        nearest: Tensor = distance.argmin(dim=1)
+        return nearest
 
     @torch.no_grad()
     def update(self, latents: Tensor, generator: torch.Generator | None = None) -> None:
@@ -184,7 +183,7 @@ class MotionVq(nn.Module):
     def token_mask(self, frame_mask: Tensor) -> Tensor:
         """`[B, T // 4]`: true where all four frames are real (`frame_mask` `[B, T]`)."""
         whole = frame_mask[:, : frame_mask.shape[1] // STRIDE * STRIDE]
-        return whole.unflatten(1, (-1, STRIDE)).all(dim=2)
+        return whole.reshape(len(whole), -1, STRIDE).all(dim=2)
 
     def latents(self, features: Tensor, frame_mask: Tensor | None = None) -> Tensor:
         """What is quantised: `[B, T // 4, C]` of features `[B, T, F]`. Frames beyond the last whole token are cut."""
@@ -220,7 +219,8 @@ class MotionVq(nn.Module):
         mask = token_mask.unsqueeze(1).to(latents.dtype)
         normal = self.decoder(latents.transpose(1, 2), mask).transpose(1, 2)
         features = normal * self.std + self.mean
-        return cast(Tensor, features * token_mask.repeat_interleave(STRIDE, dim=1).unsqueeze(2))
+        result: Tensor = features * token_mask.repeat_interleave(STRIDE, dim=1).unsqueeze(2)
+        return result
 
     def losses(
         self, features: Tensor, frame_mask: Tensor | None = None, *, official: bool = False,
