@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vlcli.api import CommandSpec, ModalitySpec, RecipeFolderSpec, hookimpl
+from vlcli.api import CommandSpec, EncoderSpec, ModalitySpec, RecipeFolderSpec, hookimpl
 
 ENDINGS = (".off", ".obj", ".ply", ".stl", ".xyz", ".pts", ".npy", ".npz", ".gltf", ".glb")
 EXTENSIONS = (*ENDINGS, *(f"{ending}.gz" for ending in ENDINGS if ending not in (".npz", ".gltf", ".glb")))
@@ -18,6 +18,18 @@ def vlcli_modalities() -> Iterator[ModalitySpec]:
         summary="Point clouds and meshes: OFF, OBJ, PLY, STL, XYZ, PTS, NPY, NPZ, glTF; also gzipped.",
         target="vlcli_pointclouds.modality:PointcloudsModality",
         extensions=EXTENSIONS,
+    )
+
+
+@hookimpl
+def vlcli_encoders() -> Iterator[EncoderSpec]:
+    """Networks that read points."""
+    yield EncoderSpec(
+        name="pointnet2",
+        summary="PointNet++ with single-scale grouping, as in ULIP or small; to train from scratch.",
+        target="vlcli_pointclouds.encoders.pointnet2:PointNet2",
+        options="vlcli_pointclouds.encoder_options:PointNet2Options",
+        modality="pointclouds",
     )
 
 

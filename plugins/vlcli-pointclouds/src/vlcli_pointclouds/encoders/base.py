@@ -1,0 +1,91 @@
+"""What the encoders of point clouds share: reading a cloud, its augmentation, layers over rows of points."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vlcli.align.encoder import Encoder
+from vlcli.errors import VlcliError
+from vlcli_pointclouds.encoder_options import EXTRA_CHANNELS, Channels
+
+if TYPE_CHECKING:
+    from vlcli_pointclouds.cloud import PointCloud
+
+
+class PointEncoder(Encoder):
+    """Base of the encoders: a `PointCloud` becomes `points` `[num_points, 3 + C]`.
+
+    Args:
+        num_points: the first so many points, which are a uniform sample; a smaller cloud is repeated.
+        channels: "xyz", or with "normals" or "colours" behind the coordinates.
+    """
+
+    modality = "pointclouds"
+
+    def __init__(self, num_points: int, channels: Channels) -> None:
+        super().__init__()
+        self.num_points, self.channels = num_points, channels
+        self.extra = EXTRA_CHANNELS[channels]
+
+    def preprocess(self, item: Any) -> dict[str, Tensor]:
+        """`points` `[num_points, 3 + C]` float32.
+
+        Raises:
+            VlcliError: D745 when the cloud lacks the normals or colours that the encoder reads.
+        """
+        cloud: PointCloud = item
+        parts = [cloud.points]
+        if self.extra:
+            values = cloud.normals if self.channels == "normals" else cloud.colours
+            if values is None:
+                raise VlcliError(
+                    "D745", "", f"has no {self.channels}, which this encoder reads",
+                    f"add {self.channels} to the file, or train an encoder with channels = \"xyz\"",
+                )  # fmt: skip
+            parts.append(values)
+        index = np.arange(self.num_points) % len(cloud.points)
+        return {"points": torch.from_numpy(np.concatenate([part[index] for part in parts], axis=1, dtype=np.float32))}
+
+    def split(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Coordinates `[B, N, 3]` and further channels `[B, N, C]`, or None without any."""
+        points = inputs["points"]
+        return points[..., :3].contiguous(), points[..., 3:].contiguous() if self.extra else None
+
+    def start(self, xyz: Tensor) -> Tensor | None:
+        """First centre of each cloud: drawn at random in training, index 0 otherwise."""
+        if not self.training:
+            return None
+        return torch.randint(xyz.shape[1], (len(xyz),)).to(xyz.device)
+
+
+class NormalisedLinear(nn.Module):
+    """Linear, batch norm over all rows, ReLU: the shared layer of PointNet (a 1 x 1 convolution over points)."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs, bias)
+        self.norm = nn.BatchNorm1d(outputs)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """`[..., inputs]` -> `[..., outputs]`."""
+        mixed = self.linear(rows)
+        return functional.relu_(self.norm(mixed.flatten(0, -2)).view(mixed.shape))
+
+
+def largest(values: Tensor, axis: int) -> Tensor:
+    """Largest along an axis; the gradient goes to one of equal values: sharing it out is several times slower."""
+    if values.requires_grad and torch.is_grad_enabled():
+        return values.max(axis).values
+    return values.amax(axis)
+
+
+def pairs(widths: Sequence[int]) -> list[tuple[int, int]]:
+    """Widths of neighbouring layers."""
+    return list(itertools.pairwise(widths))

@@ -1,0 +1,187 @@
+"""Geometry of batches of points, in plain torch: distances, farthest point sampling, neighbourhoods.
+
+Everything is computed from differences of coordinates, one rounding per operation, never from a matrix product: the
+result for a cloud is the same bits whatever other clouds are in its batch, and squared distances are never negative.
+Indices carry no gradient. Sources: PointNet++ (Qi et al. 2017, section 3) as in ULIP's released `pointnet2_utils`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+CHUNK = 1 << 19
+"""Distances held at once on the CPU: what fits into its second level cache is several times faster."""
+ACCELERATOR_CHUNK = 1 << 26
+
+
+def square_distance(first: Tensor, second: Tensor) -> Tensor:
+    """Squared Euclidean distances of `[B, N, 3]` and `[B, M, 3]` -> `[B, N, M]`; differentiable."""
+    return (first[:, :, None, :] - second[:, None, :, :]).square().sum(-1)
+
+
+def gather(values: Tensor, index: Tensor) -> Tensor:
+    """Rows of `values` `[B, N, C]` at `index` `[B, ...]` -> `[B, ..., C]`; differentiable in the values."""
+    batch, points, channels = values.shape
+    offsets = torch.arange(batch, device=index.device).mul_(points).view(-1, *[1] * (index.ndim - 1))
+    rows = (index + offsets).flatten()
+    return values.reshape(batch * points, channels).index_select(0, rows).view(*index.shape, channels)
+
+
+@torch.no_grad()
+def farthest_point_sample(xyz: Tensor, count: int, start: Tensor | None = None) -> Tensor:
+    """Points that lie far apart: each next one is the farthest from all before it (the first of several).
+
+    Args:
+        xyz: `[B, N, 3]`.
+        count: how many, at most N. When a cloud has fewer distinct points, the rest are index 0 again.
+        start: `[B]` index of the first one (the released code draws it at random); 0 when not given.
+
+    Returns:
+        `[B, count]` int64.
+
+    Raises:
+        ValueError: when `count` is not in 1…N.
+    """
+    batch, points, _ = xyz.shape
+    if not 1 <= count <= points:
+        raise ValueError(f"{count} of {points} points can not be sampled")
+    chosen = torch.zeros(batch, count, dtype=torch.int64, device=xyz.device)
+    if start is not None:
+        chosen[:, 0] = start
+    at_once = max(1, (CHUNK // 8) // points) if xyz.device.type == "cpu" else batch
+    for first in range(0, batch, at_once):
+        part = slice(first, first + at_once)
+        fill_farthest(planes(xyz[part]), chosen[part])
+    return chosen
+
+
+def fill_farthest(coordinates: Tensor, chosen: Tensor) -> None:
+    """Continue `chosen` `[B, S]`, whose first column is given, over `coordinates` `[3, B, N]`."""
+    nearest = torch.full_like(coordinates[0], torch.inf)
+    distance, term = torch.empty_like(nearest), torch.empty_like(nearest)
+    # NumPy finds the first of the largest values ten times as fast as torch on the CPU.
+    on_cpu = nearest.device.type == "cpu" and nearest.dtype != torch.bfloat16
+    last = chosen[:, :1].clone()
+    seen, found = (nearest.numpy(), last[:, 0].numpy()) if on_cpu else (None, None)
+    for number in range(1, chosen.shape[1]):
+        squares_to(coordinates, coordinates.gather(2, last.expand(3, -1, -1)), distance, term)
+        torch.minimum(nearest, distance, out=nearest)
+        if seen is None:
+            last = nearest.argmax(1, keepdim=True)
+        else:
+            np.argmax(seen, axis=1, out=found)
+        chosen[:, number] = last[:, 0]
+
+
+@torch.no_grad()
+def ball_query(radius: float, count: int, xyz: Tensor, centres: Tensor) -> Tensor:
+    """The first `count` points, in the order of their indices, that are at most `radius` away from each centre.
+
+    Where fewer are, the first of them fills the rest. A centre without any takes the point nearest to it, `count` times;
+    centres that are points of the cloud always have themselves.
+
+    Args:
+        radius: of the ball.
+        count: of points in each group.
+        xyz: `[B, N, 3]`.
+        centres: `[B, S, 3]`.
+
+    Returns:
+        `[B, S, count]` int64 indices into N.
+    """
+    batch, points, _ = xyz.shape
+    groups = centres.shape[1]
+    found = torch.empty(batch * groups, count, dtype=torch.int64, device=xyz.device)
+    for rows, distance in distance_chunks(xyz, centres):
+        found[rows] = first_inside(distance, radius * radius, count)
+    return found.view(batch, groups, count)
+
+
+def first_inside(distance: Tensor, limit: float, count: int) -> Tensor:
+    """Columns of the first `count` values up to `limit` in each row of `distance` `[R, N]` -> `[R, count]`."""
+    rows, points = distance.shape
+    inside = (distance <= limit).flatten()
+    if inside.device.type == "cpu":  # ten times as fast as torch.nonzero
+        hits = torch.from_numpy(np.flatnonzero(inside.numpy()))
+    else:
+        hits = inside.nonzero()[:, 0]
+    starts = torch.searchsorted(hits, torch.arange(rows + 1, device=hits.device) * points)
+    numbers = starts.diff()
+    # The hits of a row follow one another; places beyond its number show its first one.
+    places = torch.arange(count, device=hits.device).expand(rows, count)
+    places = starts[:-1, None] + torch.where(places < numbers[:, None], places, 0)
+    empty = numbers == 0
+    if not len(hits):
+        return distance.argmin(1, keepdim=True).expand(rows, count)
+    columns = hits[places.clamp(max=len(hits) - 1)] % points
+    if bool(empty.any()):
+        columns[empty] = distance[empty].argmin(1, keepdim=True)
+    return columns
+
+
+@torch.no_grad()
+def knn(count: int, xyz: Tensor, centres: Tensor) -> Tensor:
+    """The `count` points of `xyz` `[B, N, 3]` nearest to each of `centres` `[B, S, 3]`, nearest first.
+
+    Which of several equally distant points is taken is not defined.
+
+    Returns:
+        `[B, S, count]` int64 indices into N.
+
+    Raises:
+        ValueError: when `count` is not in 1…N.
+    """
+    batch, points, _ = xyz.shape
+    if not 1 <= count <= points:
+        raise ValueError(f"{points} points have no {count} nearest ones")
+    groups = centres.shape[1]
+    found = torch.empty(batch * groups, count, dtype=torch.int64, device=xyz.device)
+    for rows, distance in distance_chunks(xyz, centres):
+        found[rows] = distance.topk(count, dim=1, largest=False, sorted=True).indices
+    return found.view(batch, groups, count)
+
+
+def distance_chunks(xyz: Tensor, centres: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Squared distances in blocks of whole rows, `(rows of B * S, [R, N])`; a block is overwritten by the next."""
+    batch, points, _ = xyz.shape
+    groups = centres.shape[1]
+    coordinates, middles = planes(xyz), planes(centres)
+    size = CHUNK if xyz.device.type == "cpu" else ACCELERATOR_CHUNK
+    height = max(1, min(groups, size // points))  # groups of one cloud in a block
+    clouds = max(1, min(batch, size // (points * groups)))  # several clouds where they are small
+    distance = coordinates.new_empty(clouds, height, points)
+    term = torch.empty_like(distance)
+    for cloud in range(0, batch, clouds):
+        for first in range(0, groups, height):
+            part = middles[:, cloud : cloud + clouds, first : first + height, None]
+            block = distance.view(-1)[: part.shape[1] * part.shape[2] * points].view(*part.shape[1:3], points)
+            squares_to(
+                coordinates[:, cloud : cloud + clouds, None, :],
+                part,
+                block,
+                term.view(-1)[: block.numel()].view_as(block),
+            )
+            begin = cloud * groups + first
+            yield slice(begin, begin + block.shape[0] * block.shape[1]), block.flatten(0, 1)
+
+
+def planes(xyz: Tensor) -> Tensor:
+    """`[B, N, 3]` as contiguous `[3, B, N]` in at least 32 bits: each coordinate is one run in memory."""
+    return xyz.detach().to(torch.promote_types(xyz.dtype, torch.float32)).permute(2, 0, 1).contiguous()
+
+
+def squares_to(first: Tensor, second: Tensor, total: Tensor, term: Tensor) -> None:
+    """`total` becomes the sum over the leading axis of squared differences; `term` is room for one of them.
+
+    Product and sum stay separate operations: fused ones round differently at the end of a row.
+    """
+    torch.sub(first[0], second[0], out=total)
+    total.mul_(total)
+    for axis in (1, 2):
+        torch.sub(first[axis], second[axis], out=term)
+        term.mul_(term)
+        total.add_(term)
