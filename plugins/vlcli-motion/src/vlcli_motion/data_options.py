@@ -38,6 +38,9 @@ class BandaiOptions(Options):
     )
     split: Split = None
     captions: Annotated[int, Field(ge=1, le=8, description="At most so many captions a clip.")] = 4
+    say: Annotated[Literal["style", "content"], Field(description="Captions tell content and style, or content.")] = (
+        "style"
+    )
     styles: Annotated[list[str], Field(default_factory=list, description="The styles held out for the test.")]
 
 

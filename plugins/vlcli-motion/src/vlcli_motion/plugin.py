@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vlcli.api import DatasetSpec, RecipeFolderSpec, hookimpl
+from vlcli.api import DatasetSpec, EncoderSpec, RecipeFolderSpec, hookimpl
 
 
 @hookimpl
@@ -23,4 +23,32 @@ def vlcli_datasets() -> Iterator[DatasetSpec]:
         options="vlcli_motion.data_options:ProceduralOptions",
         modalities=("motion",),
         license="Apache-2.0",
+    )
+    yield DatasetSpec(
+        name="bandai",
+        summary="Bandai Namco Research's BVH files (option path), captions worded from content and style.",
+        target="vlcli_motion.data.bandai:BandaiMotions",
+        options="vlcli_motion.data_options:BandaiOptions",
+        modalities=("motion",),
+        license="CC-BY-NC-4.0",
+    )
+    yield DatasetSpec(
+        name="humanml3d",
+        summary="The folders of HumanML3D or KIT-ML (option path): features, captions, lists of the splits.",
+        target="vlcli_motion.data.humanml3d:HumanML3D",
+        options="vlcli_motion.data_options:HumanML3DOptions",
+        modalities=("motion",),
+        license="LicenseRef-AMASS",
+    )
+
+
+@hookimpl
+def vlcli_encoders() -> Iterator[EncoderSpec]:
+    """Networks that read a motion's features."""
+    yield EncoderSpec(
+        name="motion-transformer",
+        summary="features of HumanML3D or KIT, four frames a token, through a transformer; to train from scratch",
+        target="vlcli_motion.encoders:MotionTransformer",
+        options="vlcli_motion.encoder_options:MotionTransformerOptions",
+        modality="motion",
     )
