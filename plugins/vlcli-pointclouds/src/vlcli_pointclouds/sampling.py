@@ -95,4 +95,4 @@ def texture_at(texture: Texture, chosen: Integers, corners: Floats) -> Floats:
     uv = np.nan_to_num(uv, posinf=0, neginf=0) % 1.0
     across = np.minimum((uv[:, 0] * width).astype(np.int64), width - 1)
     down = np.minimum((uv[:, 1] * height).astype(np.int64), height - 1)
-    return texture.picture[down, across].astype(np.float64)
+    return texture.picture[down, across] / 255.0

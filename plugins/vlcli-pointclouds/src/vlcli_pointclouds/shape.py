@@ -16,13 +16,13 @@ class Texture:
     """Colours of a mesh that lie in a picture.
 
     Attributes:
-        uv: `[F, 3, 2]`, of each corner of each triangle; v grows downwards, as in glTF.
-        picture: `[H, W, 3]` in 0…1.
+        uv: `[F, 3, 2]`, of each corner of each triangle; pictures of a shape may share it. v grows downwards, as in glTF.
+        picture: `[H, W, 3]` in 0…255.
         faces: `[F]` which triangles have it; the others keep the colours of the shape.
     """
 
     uv: Floats
-    picture: NDArray[np.float32]
+    picture: NDArray[np.uint8]
     faces: NDArray[np.bool_]
 
 

@@ -90,11 +90,11 @@ def check_count(count: int, what: str, where: str) -> None:
 def check_room(needed: int, held: int, announced: str, where: str) -> None:
     """Refuse a header that announces more than the file holds."""
     if needed > held:
-        raise VlcliError("D703", where, f"announces {announced}, at least {needed:,} bytes, but holds {held:,} for them",
+        raise VlcliError("D703", where, f"announces {announced}, at least {needed:,} bytes, and holds {held:,}",
                          "the file is cut short or damaged")  # fmt: skip
 
 
-def text_lines(content: Content, *, comment: bytes = b"#", start: int = 0) -> Iterator[tuple[int, bytes]]:
+def text_lines(content: Content, *, comment: bytes | None = b"#", start: int = 0) -> Iterator[tuple[int, bytes]]:
     """The lines of a text that are neither empty nor comments, each with its number, stripped.
 
     Raises:
@@ -113,7 +113,7 @@ def text_lines(content: Content, *, comment: bytes = b"#", start: int = 0) -> It
         if len(line) > LONGEST_LINE:
             raise VlcliError("D709", content.where, f"line {number} is longer than {LONGEST_LINE:,} bytes",
                              "the file is damaged or of another kind")  # fmt: skip
-        if comment in line:
+        if comment is not None and comment in line:
             line = line[: line.index(comment)]
         line = line.strip()
         if b"\0" in line:

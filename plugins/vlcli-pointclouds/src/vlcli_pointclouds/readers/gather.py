@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -24,11 +25,7 @@ class Rows:
         self.columns = self.columns or len(words)
         if len(words) != self.columns:
             raise bad_line(self.content, number, f"has {len(words)} numbers where {self.columns} belong")
-        try:
-            self.values.extend(map(float, words))
-        except ValueError:
-            wrong = next(word for word in words if not is_number(word))
-            raise bad_line(self.content, number, f"{shown(wrong)} is not a number") from None
+        self.values.extend(numbers(self.content, number, words))
         self.count += 1
         if not self.count & 0xFFFF:
             check_count(self.count, self.what, self.content.where)
@@ -50,13 +47,25 @@ class Triangles:
 
     def add(self, corners: Sequence[int]) -> int:
         """A polygon's vertices, counted from 0; returns how many triangles it gave. Fewer than three give none."""
-        for second, third in zip(corners[1:-1], corners[2:], strict=True):
+        for second, third in pairwise(corners[1:]):
             self.values.extend((corners[0], second, third))
         made = max(0, len(corners) - 2)
         self.polygons.append(made)
         self.other += not made
         check_count(len(self.values) // 3, "triangles", self.content.where)
         return made
+
+    def add_equal(self, polygons: np.ndarray) -> None:
+        """Polygons of the same number of corners, `[N, K]`."""
+        count, corners = polygons.shape
+        made = max(0, corners - 2)
+        check_count(len(self.values) // 3 + made * count, "triangles", self.content.where)
+        fans = np.empty((count, made, 3), dtype=np.int64)
+        if made:
+            fans[..., 0], fans[..., 1], fans[..., 2] = polygons[:, :1], polygons[:, 1:-1], polygons[:, 2:]
+        self.values.frombytes(fans.tobytes())
+        self.polygons.frombytes(np.full(count, made, dtype=np.int64).tobytes())
+        self.other += 0 if made else count
 
     def array(self) -> Integers | None:
         """`[F, 3]`, or None without triangles."""
@@ -69,6 +78,15 @@ class Triangles:
     def notes(self) -> tuple[str, ...]:
         """What was left out."""
         return (f"{self.other:,} faces of fewer than three corners left out",) if self.other else ()
+
+
+def numbers(content: Content, number: int, words: Sequence[bytes]) -> list[float]:
+    """The words of a line as numbers."""
+    try:
+        return list(map(float, words))
+    except ValueError:
+        wrong = next(word for word in words if not is_number(word))
+        raise bad_line(content, number, f"{shown(wrong)} is not a number") from None
 
 
 def is_number(word: bytes) -> bool:
@@ -89,7 +107,7 @@ def whole_number(content: Content, number: int, word: bytes, what: str) -> int:
 
 
 def colours_of(values: Floats, whole: bool = False) -> Floats | None:
-    """Colours in 0…1 from numbers in 0…1, 0…255 or 0…65,535 (`whole`: integers, so 1 is nearly black); None for others."""
+    """Colours in 0…1 from numbers in 0…1, 0…255 or 0…65,535, else None. `whole`: of integers 1 is nearly black."""
     if not values.size or not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535:
         return None
     largest = values.max()

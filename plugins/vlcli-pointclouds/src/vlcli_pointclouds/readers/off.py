@@ -11,7 +11,7 @@ import numpy as np
 
 from vlcli.errors import VlcliError
 from vlcli_pointclouds.readers.content import Content, bad_line, check_count, check_room, text_lines
-from vlcli_pointclouds.readers.gather import Rows, Triangles, colours_of, whole_number
+from vlcli_pointclouds.readers.gather import Rows, Triangles, colours_of, numbers, whole_number
 from vlcli_pointclouds.shape import Shape
 
 KEYWORD = re.compile(rb"(ST)?(C)?(N)?(4)?(n)?OFF(.*)", re.DOTALL)
@@ -26,7 +26,7 @@ def read_off(content: Content) -> Shape:
     found = KEYWORD.fullmatch(first)
     if not found:
         raise VlcliError("D701", content.where, "does not begin with OFF", "it is damaged or of another kind")
-    texture, coloured, normals, four, dimensions, rest = found.groups()
+    _, coloured, normals, four, dimensions, rest = found.groups()
     if four or dimensions or b"BINARY" in rest.upper().split():
         raise VlcliError(
             "D710", content.where, "is OFF of four or more dimensions, or binary OFF", "save it as plain OFF"
@@ -61,7 +61,7 @@ def read_off(content: Content) -> Shape:
         triangles.add([whole_number(content, number, word, "a vertex") for word in words[1 : corners + 1]])
         colour = words[corners + 1 : corners + 4]
         if len(colour) == 3:
-            face_colours.append(numbers_of(content, number, colour))
+            face_colours.append(numbers(content, number, colour))
     start = 6 if normals else 3
     return Shape(
         vertices=values[:, :3],
@@ -79,10 +79,3 @@ def told(content: Content, number: int, line: bytes, what: str) -> tuple[int, li
     if not line:
         raise VlcliError("D703", content.where, f"ends before {what}", "the file is cut short")
     return number, line.split()
-
-
-def numbers_of(content: Content, number: int, words: list[bytes]) -> list[float]:
-    """A row of its own."""
-    row = Rows(content, "colours")
-    row.add(number, words)
-    return list(row.values)

@@ -21,9 +21,8 @@ def read_xyz(content: Content) -> Shape:
         if not rows.count and len(words) == 1 and is_number(words[0]):
             raise VlcliError("D701", content.where, "begins with a count, as files of molecules and PTS do",
                              "give a PTS file the ending .pts")  # fmt: skip
-        if not rows.count and not is_number(words[0]):
-            if number == 1 and all(not is_number(word) for word in words):
-                continue  # a head line that names the columns
+        if number == 1 and not any(is_number(word) for word in words):
+            continue  # a head line that names the columns
         rows.add(number, words)
     return shape_of_columns(rows, "XYZ")
 
