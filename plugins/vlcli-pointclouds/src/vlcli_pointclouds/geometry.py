@@ -81,8 +81,8 @@ def fill_farthest(coordinates: Tensor, chosen: Tensor) -> None:
 def ball_query(radius: float, count: int, xyz: Tensor, centres: Tensor) -> Tensor:
     """The first `count` points, in the order of their indices, that are at most `radius` away from each centre.
 
-    Where fewer are, the first of them fills the rest. A centre without any takes the point nearest to it, `count` times;
-    centres that are points of the cloud always have themselves.
+    Where fewer are, the first of them fills the rest. A centre without any takes the point nearest to it; centres
+    that are points of the cloud always have themselves.
 
     Args:
         radius: of the ball.
@@ -93,8 +93,7 @@ def ball_query(radius: float, count: int, xyz: Tensor, centres: Tensor) -> Tenso
     Returns:
         `[B, S, count]` int64 indices into N.
     """
-    batch, points, _ = xyz.shape
-    groups = centres.shape[1]
+    batch, groups, _ = centres.shape
     found = torch.empty(batch * groups, count, dtype=torch.int64, device=xyz.device)
     for rows, distance in distance_chunks(xyz, centres):
         found[rows] = first_inside(distance, radius * radius, count)
@@ -135,10 +134,9 @@ def knn(count: int, xyz: Tensor, centres: Tensor) -> Tensor:
     Raises:
         ValueError: when `count` is not in 1…N.
     """
-    batch, points, _ = xyz.shape
-    if not 1 <= count <= points:
-        raise ValueError(f"{points} points have no {count} nearest ones")
-    groups = centres.shape[1]
+    batch, groups, _ = centres.shape
+    if not 1 <= count <= xyz.shape[1]:
+        raise ValueError(f"{xyz.shape[1]} points have no {count} nearest ones")
     found = torch.empty(batch * groups, count, dtype=torch.int64, device=xyz.device)
     for rows, distance in distance_chunks(xyz, centres):
         found[rows] = distance.topk(count, dim=1, largest=False, sorted=True).indices
@@ -153,20 +151,17 @@ def distance_chunks(xyz: Tensor, centres: Tensor) -> Iterator[tuple[slice, Tenso
     size = CHUNK if xyz.device.type == "cpu" else ACCELERATOR_CHUNK
     height = max(1, min(groups, size // points))  # groups of one cloud in a block
     clouds = max(1, min(batch, size // (points * groups)))  # several clouds where they are small
-    distance = coordinates.new_empty(clouds, height, points)
+    distance = coordinates.new_empty(clouds * height, points)
     term = torch.empty_like(distance)
     for cloud in range(0, batch, clouds):
         for first in range(0, groups, height):
             part = middles[:, cloud : cloud + clouds, first : first + height, None]
-            block = distance.view(-1)[: part.shape[1] * part.shape[2] * points].view(*part.shape[1:3], points)
-            squares_to(
-                coordinates[:, cloud : cloud + clouds, None, :],
-                part,
-                block,
-                term.view(-1)[: block.numel()].view_as(block),
-            )
+            rows = part.shape[1] * part.shape[2]
+            shape = (part.shape[1], part.shape[2], points)
+            block, room = distance[:rows].view(shape), term[:rows].view(shape)
+            squares_to(coordinates[:, cloud : cloud + clouds, None, :], part, block, room)
             begin = cloud * groups + first
-            yield slice(begin, begin + block.shape[0] * block.shape[1]), block.flatten(0, 1)
+            yield slice(begin, begin + rows), distance[:rows]
 
 
 def planes(xyz: Tensor) -> Tensor:
