@@ -66,6 +66,7 @@ class LampMethod(Method):
         config = options.config()
         check_sizes(config)
         self.seed, self.examples = setup.seed, setup.examples
+        self.registry = setup.registry
         self.modality = load_modality(setup.registry, "motion")
         self.tokenizer = train_word_tokenizer(setup.captions(), config.vocabulary, wrap=True)
         self.lamp = Lamp(config)
@@ -87,9 +88,10 @@ class LampMethod(Method):
 
             parts.append(GeneratorPart(self.options.generator, config, self.tokenizer))
         if self.options.captioner.share:
-            from vlcli_motion.methods.lamp.captioner_part import CaptionerPart
+            from vlcli_motion.methods.lamp.captioner_part import caption_parts
 
-            parts.append(CaptionerPart(self.options.captioner, config, self.tokenizer))
+            generator = parts[0] if parts else None
+            parts.extend(caption_parts(self.options.captioner, config, self.tokenizer, self.registry, generator))
         return parts
 
     def part(self, name: str) -> LampPart:
