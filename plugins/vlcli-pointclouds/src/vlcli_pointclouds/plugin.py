@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vlcli.api import CommandSpec, EncoderSpec, ModalitySpec, RecipeFolderSpec, hookimpl
+from vlcli.api import CommandSpec, DatasetSpec, EncoderSpec, ModalitySpec, RecipeFolderSpec, hookimpl
 
 ENDINGS = (".off", ".obj", ".ply", ".stl", ".xyz", ".pts", ".npy", ".npz", ".gltf", ".glb")
 EXTENSIONS = (*ENDINGS, *(f"{ending}.gz" for ending in ENDINGS if ending not in (".npz", ".gltf", ".glb")))
@@ -30,6 +30,19 @@ def vlcli_encoders() -> Iterator[EncoderSpec]:
         target="vlcli_pointclouds.encoders.pointnet2:PointNet2",
         options="vlcli_pointclouds.encoder_options:PointNet2Options",
         modality="pointclouds",
+    )
+
+
+@hookimpl
+def vlcli_datasets() -> Iterator[DatasetSpec]:
+    """A procedural world, and loaders for files that the user brings."""
+    yield DatasetSpec(
+        name="shapes",
+        summary="A procedural world of small coloured objects: 35 categories of 3 sub-types, with descriptions.",
+        target="vlcli_pointclouds.data.shapes:ShapesDataset",
+        options="vlcli_pointclouds.data_options:ShapesOptions",
+        modalities=("pointclouds",),
+        license="CC0-1.0",
     )
 
 
