@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vlcli.api import DatasetSpec, EncoderSpec, RecipeFolderSpec, hookimpl
+from vlcli.api import DatasetSpec, EncoderSpec, MethodSpec, RecipeFolderSpec, hookimpl
 
 
 @hookimpl
@@ -51,4 +51,32 @@ def vlcli_encoders() -> Iterator[EncoderSpec]:
         target="vlcli_motion.encoders:MotionTransformer",
         options="vlcli_motion.encoder_options:MotionTransformerOptions",
         modality="motion",
+    )
+    yield EncoderSpec(
+        name="lamp-motion",
+        summary="LaMP's motion side: queries over the latents of its VQ-VAE, their mean; made by the method lamp",
+        target="vlcli_motion.methods.lamp.encoders:LampMotion",
+        options="vlcli_motion.methods.lamp.options:SizeOptions",
+        modality="motion",
+    )
+    yield EncoderSpec(
+        name="lamp-text",
+        summary="LaMP's text side: the Q-Former's words, word order included; made by the method lamp",
+        target="vlcli_motion.methods.lamp.encoders:LampText",
+        options="vlcli_motion.methods.lamp.options:SizeOptions",
+        modality="text",
+    )
+
+
+@hookimpl
+def vlcli_methods() -> Iterator[MethodSpec]:
+    """Papers on motion and language."""
+    yield MethodSpec(
+        name="lamp",
+        summary="Motion VQ-VAE, language-motion pretraining with four objectives, masked generator, captioner.",
+        target="vlcli_motion.methods.lamp.pretrain:LampMethod",
+        options="vlcli_motion.methods.lamp.options:LampOptions",
+        paper="LaMP: Language-Motion Pretraining for Motion Generation, Retrieval, and Captioning",
+        kind=("align", "generate"),
+        recipe="motion/lamp",
     )
