@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from vlcli_motion.options import Options
+from vlcli_motion.options import Options, as_tuple
 
 Split = Annotated[Literal["train", "val", "test"] | None, Field(description="Only this split; all when left out.")]
 
@@ -27,6 +27,9 @@ class ProceduralOptions(Options):
     captions: Annotated[int, Field(ge=1, le=12, description="At most so many captions a clip.")] = 4
     min_seconds: Annotated[float, Field(ge=1, le=20, description="Length of the shortest clips.")] = 2.0
     max_seconds: Annotated[float, Field(ge=2, le=60, description="Length of the longest clips.")] = 6.0
+    actions: Annotated[
+        tuple[str, ...], BeforeValidator(as_tuple), Field(description="Only these: walk, turn, wave, jump …")
+    ] = ()
 
 
 class BandaiOptions(Options):

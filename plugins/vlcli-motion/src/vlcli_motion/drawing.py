@@ -91,10 +91,18 @@ def draw_figure(draw: ImageDraw.ImageDraw, motion: Motion, frame: int, camera: C
         draw.line([tuple(points[parent]), tuple(points[joint])], fill, max(1, round(thick)))
         for end in (points[parent], points[joint]):
             disc(draw, end, thick / 2, fill)
-    head = next(i for i, name in reversed(list(enumerate(motion.bones.joints))) if name in ("head", "upper_neck"))
-    up = joints[motion.bones.parents[head]] - joints[0]
-    centre, _ = camera.project(joints[head] + 0.07 * up / max(float(np.linalg.norm(up)), 1e-6))
+    head = head_of(motion)
+    neck = motion.bones.parents[head]
+    up = joints[neck] - joints[0]
+    crown = (joints[head] + joints[neck]) / 2 + 0.13 * up / max(float(np.linalg.norm(up)), 1e-6)
+    centre, _ = camera.project(crown)
     disc(draw, centre, camera.scale * 0.1, paler(MIDDLE, 0.12 + fade))
+
+
+def head_of(motion: Motion) -> int:
+    """The joint that carries the head."""
+    names = motion.bones.joints
+    return names.index("head" if "head" in names else "upper_neck")
 
 
 def disc(draw: ImageDraw.ImageDraw, centre: NDArray[Any], radius: float, fill: tuple[int, int, int]) -> None:
@@ -118,49 +126,53 @@ def frames_of_strip(motion: Motion, poses: int) -> list[int]:
     return [round(value) for value in np.linspace(0, motion.frames - 1, count)] if count > 1 else [0]
 
 
-def strip(motion: Motion, size: int = 256, poses: int = 0, height: int = 0) -> Image.Image:
-    """Poses side by side in the order of time.
+def strip(motion: Motion, size: int = 256, poses: int = 0, rows: int = 1) -> Image.Image:
+    """Poses side by side in the order of time, like words on a page.
 
     Args:
         motion: what is drawn.
-        size: width in pixels.
-        poses: how many; by default as many as are legible, at most 8.
-        height: of the picture; by default it fits the tallest pose.
+        size: width in pixels; the height is at most the same.
+        poses: how many; by default as many as are legible, at most 8 a row.
+        rows: of the picture.
     """
-    poses = poses or max(3, min(8, size // 52))
-    frames = frames_of_strip(motion, poses)
+    columns = -(-poses // rows) if poses else max(3, min(8, size // 52))
+    frames = frames_of_strip(motion, poses or columns * rows)
+    rows = -(-len(frames) // columns)
     side = size * SUPERSAMPLE
-    cell = side / len(frames)
+    cell = side / min(columns, len(frames))
     # A person with arms stretched out takes 1.3 m of width; a tall pose is kept inside too.
     flat = motion.joints - motion.joints[:, :1] * np.array([1, 0, 1], np.float32)
     spread, _ = Camera(1.0, 0.0, 0.0).project(flat[frames])
-    wide = max(1.15, float(np.quantile(np.abs(spread[..., 0]).max(-1), 0.9)) * 2 * 1.04)
-    scale = cell / wide
+    wide = max(1.05, float(np.quantile(np.abs(spread[..., 0]).max(-1), 0.9)) * 2 * 1.04)
     top, bottom = float(-spread[..., 1].min()) + 0.27, float(max(0.0, spread[..., 1].max())) + 0.12
+    scale = min(cell / wide, side / rows / (top + bottom))
     tall = round((top + bottom) * scale)
-    wanted = height * SUPERSAMPLE or min(tall, side)
-    if tall > wanted:
-        scale *= wanted / tall
-    image = Image.new("RGB", (side, wanted), PAPER)
+    image = Image.new("RGB", (side, tall * rows), PAPER)
     draw = ImageDraw.Draw(image)
-    base = (wanted + (top - bottom) * scale) / 2
-    draw.rectangle((0, base + 0.02 * scale, side, base + 0.03 * scale), GROUND)
     for number, frame in enumerate(frames):
+        row, column = divmod(number, columns)
+        base = tall * row + top * scale
+        if column == 0:
+            draw.rectangle((0, base + 0.02 * scale, side, base + 0.03 * scale), GROUND)
         root = motion.joints[frame, 0]
-        camera = Camera(scale, cell * (number + 0.5), base, (float(root[0]), float(root[2])))
-        pane = Image.new("L", image.size, 0)
-        ImageDraw.Draw(pane).rectangle((cell * number, 0, cell * (number + 1) - 1, wanted), 255)
-        path = image.copy()
-        draw_path(ImageDraw.Draw(path), motion, frame, camera)
-        image.paste(path, mask=pane)
-        draw = ImageDraw.Draw(image)
+        camera = Camera(scale, cell * (column + 0.5), base, (float(root[0]), float(root[2])))
+        # A path that is long ends at the edge of its own part of the picture.
+        part = (round(cell * column), tall * row, round(cell * (column + 1)), tall * (row + 1))
+        pane = image.copy()
+        draw_path(ImageDraw.Draw(pane), motion, frame, camera)
+        image.paste(pane.crop(part), part[:2])
         draw_figure(draw, motion, frame, camera)
-    return image.resize((size, max(1, round(wanted / SUPERSAMPLE))), Image.Resampling.LANCZOS)
+    return image.resize((size, max(1, round(tall * rows / SUPERSAMPLE))), Image.Resampling.LANCZOS)
 
 
-def strip_png(motion: Motion, size: int = 256, poses: int = 0) -> bytes:
+def strip_png(motion: Motion, size: int = 256, poses: int = 0, rows: int = 1) -> bytes:
     """A strip as PNG, `size` pixels wide and at most as high."""
-    return png(strip(motion, size, poses))
+    return png(strip(motion, size, poses, rows))
+
+
+def preview_png(motion: Motion, size: int = 256) -> bytes:
+    """Six poses in two rows as PNG, at most `size` pixels a side: it fills the square of a card."""
+    return strip_png(motion, size, 6, 2)
 
 
 def png(image: Image.Image) -> bytes:
@@ -249,4 +261,5 @@ def view_data(motion: Motion) -> dict[str, Any]:
         "fps": round(motion.fps / step, 4),
         "parents": list(motion.bones.parents),
         "sides": sides,
+        "head": head_of(motion),
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlcli.api import Source
+from vlcli.api import Source, VlcliError
 from vlcli.data.dataset import Example
+from vlcli.errors import did_you_mean
 from vlcli.runtime.files import atomic_path
 from vlcli.runtime.paths import cache_dir
 from vlcli_motion.data.captions import captions_of
@@ -48,13 +49,23 @@ class ProceduralMotions:
         static: every clip shows one of its poses, held still; for baselines that must not see the movement.
         captions: at most so many a clip, the plain one first.
         min_seconds, max_seconds: lengths of clips.
+        actions: only these keys of `KINDS`; all when empty.
+
+    Raises:
+        VlcliError: D854 for an action that is not known.
     """
 
     def __init__(
         self, size: int = 2000, held_out: int = 200, seed: int = 0, split: str | None = None, movements: int = 3,
         order_pairs: bool = True, styles: bool = True, modifiers: bool = True, mirrored: bool = False,
         static: bool = False, captions: int = 4, min_seconds: float = 2.0, max_seconds: float = 6.0,
+        actions: Sequence[str] = (),
     ) -> None:  # fmt: skip
+        unknown = [action for action in actions if action not in KINDS]
+        if unknown:
+            hint = did_you_mean(unknown[0], list(KINDS)) or f"known: {', '.join(KINDS)}"
+            raise VlcliError("D854", "motion/procedural", f"knows no action '{unknown[0]}'", hint)
+        self.actions = tuple(actions)
         self.static, self.captions, self.seconds = static, captions, (min_seconds, max_seconds)
         self.lengths = {1: (1.0,), 2: (0.35, 0.65), 3: (0.3, 0.5, 0.2)}[movements]
         self.order_pairs, self.styles, self.modifiers = order_pairs, styles, modifiers
@@ -79,7 +90,7 @@ class ProceduralMotions:
     def scripts(self, rng: random.Random, split: str) -> Iterator[Script]:
         """Endless scripts of a split, pairs followed by their reverse."""
         while True:
-            script = draw_script(rng, self.lengths, self.styles, self.modifiers)
+            script = draw_script(rng, self.lengths, self.styles, self.modifiers, self.actions)
             if split_of(script) != split:
                 continue
             yield script
@@ -88,7 +99,8 @@ class ProceduralMotions:
 
     def training_scripts(self, size: int, seed: int) -> list[Script]:
         """Scripts to train on; each class of movement alone comes first, so that every word is seen."""
-        alone = [Script((Move(action, direction),)) for action, kind in KINDS.items() for direction in kind.directions]
+        alone = [Script((Move(action, direction),)) for action, kind in KINDS.items()
+                 if not self.actions or action in self.actions for direction in kind.directions]  # fmt: skip
         found = alone[:size]
         for script in self.scripts(random.Random(f"motion/{seed}"), "train"):
             if len(found) >= size:

@@ -151,9 +151,10 @@ def is_ordered_pair(script: Script) -> bool:
     return len(script.moves) == 2 and is_possible(script.moves[::-1])
 
 
-def draw_move(rng: random.Random, modifiers: bool) -> Move:
-    """A movement; with `modifiers` sometimes slow, quick or repeated."""
-    action = rng.choices(list(KINDS), [kind.weight for kind in KINDS.values()])[0]
+def draw_move(rng: random.Random, modifiers: bool, actions: Sequence[str] = ()) -> Move:
+    """A movement, one of `actions` where some are given; with `modifiers` sometimes slow, quick or repeated."""
+    known = [action for action in KINDS if not actions or action in actions]
+    action = rng.choices(known, [KINDS[action].weight for action in known])[0]
     kind = KINDS[action]
     speed = rng.choice(SPEEDS) if modifiers and kind.speeds and rng.random() < 0.5 else ""
     count = rng.choice(kind.counts) if modifiers else 1
@@ -161,7 +162,11 @@ def draw_move(rng: random.Random, modifiers: bool) -> Move:
 
 
 def draw_script(
-    rng: random.Random, lengths: Sequence[float] = (0.3, 0.5, 0.2), styles: bool = True, modifiers: bool = True
+    rng: random.Random,
+    lengths: Sequence[float] = (0.3, 0.5, 0.2),
+    styles: bool = True,
+    modifiers: bool = True,
+    actions: Sequence[str] = (),
 ) -> Script:
     """A possible script.
 
@@ -170,10 +175,11 @@ def draw_script(
         lengths: weights of scripts of one, two, three movements.
         styles: whether two of five have a style.
         modifiers: whether movements may be slow, quick or repeated.
+        actions: only these; all of `KINDS` when empty.
     """
     while True:
         length = rng.choices(range(1, len(lengths) + 1), lengths)[0]
-        moves = tuple(draw_move(rng, modifiers) for _ in range(length))
+        moves = tuple(draw_move(rng, modifiers, actions) for _ in range(length))
         if length > 1:
             # A longer clip has no room for three of anything.
             moves = tuple(replace(move, count=min(move.count, 2 if length == 2 else 1)) for move in moves)
