@@ -19,12 +19,13 @@ READERS = {
     ".stl": "stl:read_stl",
     ".xyz": "tables:read_xyz",
     ".pts": "tables:read_pts",
+    ".txt": "tables:read_pts",
     ".npy": "arrays:read_npy",
     ".npz": "arrays:read_npz",
     ".gltf": "gltf:read_gltf",
     ".glb": "gltf:read_gltf",
 }
-"""Of each ending, `"module:function"`."""
+"""Of each ending, `"module:function"`. `.txt` is read where a data set names it (ModelNet's and ShapeNet's points)."""
 MAGIC = ((b"ply", ".ply"), (b"glTF", ".glb"), (b"\x93NUMPY", ".npy"), (b"PK\x03\x04", ".npz"))
 """First bytes that decide more surely than a file's name."""
 

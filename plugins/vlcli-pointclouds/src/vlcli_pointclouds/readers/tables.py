@@ -64,11 +64,15 @@ def split_columns(values: Floats, format: str) -> Shape:
     """`[N, 3…]` into points and what the further columns are, by their range.
 
     6 columns: the last three are normals when they are unit vectors, colours when they lie in 0…1, 0…255 or 0…65,535.
-    4 and 7 columns: the fourth is an intensity, left out. 9 columns and more: two such groups of three.
+    4 and 7 columns: the fourth is an intensity, left out; but 7 columns with unit normals end with a part's number, as
+    ShapeNet's have them. 9 columns and more: two such groups of three.
     """
     points, others = values[:, :3], values[:, 3:]
     notes: list[str] = []
-    if others.shape[1] in (1, 4):
+    if others.shape[1] == 4 and are_normals(others[:, :3]):
+        others = others[:, :3]
+        notes.append("the last column, a part's number, left out")
+    elif others.shape[1] in (1, 4):
         others = others[:, 1:]
         notes.append("the fourth column, an intensity, left out")
     normals = colours = None
