@@ -24,6 +24,7 @@ where the released code gives NaN.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -137,7 +138,7 @@ def chain_rotations(joints: Array, skeleton: Skeleton, towards: Array) -> Array:
     local[:, 0] = towards
     for chain in skeleton.chains:
         before = towards
-        for parent, joint in zip(chain, chain[1:], strict=False):
+        for parent, joint in pairwise(chain):
             bones = unit(joints[:, joint] - joints[:, parent])
             # A bone without length has no direction: it stays as it is at rest.
             bones = np.where(np.abs(bones).sum(-1, keepdims=True) > 0, bones, skeleton.directions[joint])
@@ -159,7 +160,7 @@ def chain_joints(rotations: Array, roots: Array, lengths: Array, skeleton: Skele
     joints[:, 0] = roots
     for chain in skeleton.chains:
         world = rotations[:, 0]
-        for parent, joint in zip(chain, chain[1:], strict=False):
+        for parent, joint in pairwise(chain):
             world = world @ rotations[:, joint]
             joints[:, joint] = joints[:, parent] + world @ (skeleton.directions[joint] * lengths[joint])
     return joints

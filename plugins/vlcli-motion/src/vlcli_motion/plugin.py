@@ -4,7 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vlcli.api import DatasetSpec, EncoderSpec, MethodSpec, RecipeFolderSpec, hookimpl
+from vlcli.api import (
+    CommandSpec,
+    DatasetSpec,
+    EncoderSpec,
+    HealthCheckSpec,
+    MethodSpec,
+    ModalitySpec,
+    RecipeFolderSpec,
+    hookimpl,
+)
+
+
+@hookimpl
+def vlcli_modalities() -> Iterator[ModalitySpec]:
+    """Human motion in files."""
+    yield ModalitySpec(
+        name="motion",
+        summary="Human motion: BVH, HumanML3D's and KIT's features, joint arrays, AMASS-style NPZ.",
+        target="vlcli_motion.modality:MotionModality",
+        extensions=(".bvh", ".npy", ".npz"),
+    )
+
+
+@hookimpl
+def vlcli_commands() -> Iterator[CommandSpec]:
+    """The command group `vlcli motion`."""
+    yield CommandSpec(
+        name="motion",
+        summary="Convert, describe, generate and caption motions.",
+        target="vlcli_motion.commands:app",
+    )
+
+
+@hookimpl
+def vlcli_health_checks() -> Iterator[HealthCheckSpec]:
+    """Motions can be read."""
+    yield HealthCheckSpec(
+        name="features",
+        summary="Joints become HumanML3D's features and come back.",
+        target="vlcli_motion.health:check_features",
+    )
 
 
 @hookimpl

@@ -72,3 +72,18 @@ def from_six(numbers: Array) -> Array:
     first = unit(numbers[..., :3], (1.0, 0.0, 0.0))
     third = unit(np.cross(first, numbers[..., 3:]), (0.0, 0.0, 1.0))
     return np.stack([first, np.cross(third, first), third], axis=-1)
+
+
+def slerp(quaternions: Array, times: Array) -> Array:
+    """Unit quaternions `[T, 4]` (x, y, z, w) at fractional frames, on the shorter arc between neighbours."""
+    before = np.minimum(times.astype(np.int64), len(quaternions) - 1)
+    first, second = quaternions[before], quaternions[np.minimum(before + 1, len(quaternions) - 1)]
+    cosine = (first * second).sum(1, keepdims=True)
+    second, cosine = np.where(cosine < 0, -second, second), np.abs(cosine)
+    share = (times - before)[:, None]
+    angle = np.arccos(np.clip(cosine, -1, 1))
+    near = angle < 1e-6
+    sine = np.where(near, 1.0, np.sin(angle))
+    mixed = np.where(near, 1 - share, np.sin((1 - share) * angle) / sine) * first
+    mixed = mixed + np.where(near, share, np.sin(share * angle) / sine) * second
+    return np.asarray(mixed / np.linalg.norm(mixed, axis=1, keepdims=True))
