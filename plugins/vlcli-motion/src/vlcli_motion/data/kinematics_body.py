@@ -24,7 +24,7 @@ SPINE = REST_BONES[[3, 6, 9]]
 NECK, HEAD = REST_BONES[12], REST_BONES[15]
 COLLAR, SHOULDER = REST_BONES[13], REST_BONES[16]
 UPPER_ARM, FOREARM = float(np.linalg.norm(REST_BONES[18])), float(np.linalg.norm(REST_BONES[20]))
-STANDING = float(ANKLE_FROM_TOE[1] + SHIN + THIGH - HIP[1]) - 0.008
+STANDING = float(ANKLE_FROM_TOE[1] + SHIN + THIGH - HIP[1]) - 0.004
 """Height of the pelvis of somebody who stands, knees hardly bent."""
 STANCE = 0.10
 """How far a foot stands from the middle."""
