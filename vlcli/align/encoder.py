@@ -50,7 +50,10 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def fit(self, items: list[Any]) -> None:
-        """Learn what preprocessing needs from the training items (a vocabulary); nothing by default."""
+        """Learn what the encoder needs from training items before training (a vocabulary, a mean); by default nothing.
+
+        Text encoders get all training captions, others at most 2,000 loaded items.
+        """
 
     def augment(self, item: Any, rng: random.Random) -> Any:
         """A random variation of a loaded item, drawn with `rng` alone; the item itself by default."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from vlcli.recipe.schema import Recipe
     from vlcli.registry import Registry
 
+MOST_FITTED = 2000
+"""Items that an encoder's `fit` gets."""
+
 
 class TrainingData:
     """The recipe's data set, opened once for every set of options that a stage or an evaluation asks for."""
@@ -56,6 +59,19 @@ class TrainingData:
     def captions(self) -> list[str]:
         """All captions of the training split, without repetition, sorted."""
         return sorted({caption for example in self.examples("train") for caption in example.captions})
+
+    def items(self, modality: str) -> list[Any]:
+        """Loaded items of the training split, for encoders that learn something from them before training.
+
+        At most `MOST_FITTED`, at equal steps through the split.
+
+        Raises:
+            VlcliError: as `Modality.load` does.
+        """
+        reader = load_modality(self.registry, modality)
+        sources = [example.sources[modality] for example in self.examples("train") if modality in example.sources]
+        step = max(1, -(-len(sources) // MOST_FITTED))
+        return [reader.load(source) for source in sources[::step]]
 
 
 def build_loaders(

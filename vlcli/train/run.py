@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
+from vlcli.align.encoder import Encoder
 from vlcli.align.load import load_space
 from vlcli.align.projection import build_head
 from vlcli.align.space import Space, Tower
@@ -178,6 +179,8 @@ def build_tower(modality: str, section: TowerSection, registry: Registry, data: 
     encoder = registry.load(entry)(**options)
     if modality == "text":
         encoder.fit(data.captions())
+    elif type(encoder).fit is not Encoder.fit:
+        encoder.fit(data.items(modality))
     # A head of width 0 in the recipe takes the encoder's own width.
     head = build_head(section.head.spec(), encoder.dim)
     tower = Tower(encoder, head, entry.name, options)
