@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vlcli.api import CommandSpec, DatasetSpec, EncoderSpec, ModalitySpec, RecipeFolderSpec, hookimpl
+from vlcli.api import CommandSpec, DatasetSpec, EncoderSpec, MethodSpec, ModalitySpec, RecipeFolderSpec, hookimpl
 
 ENDINGS = (".off", ".obj", ".ply", ".stl", ".xyz", ".pts", ".npy", ".npz", ".gltf", ".glb")
 EXTENSIONS = (*ENDINGS, *(f"{ending}.gz" for ending in ENDINGS if ending not in (".npz", ".gltf", ".glb")))
@@ -43,6 +43,20 @@ def vlcli_datasets() -> Iterator[DatasetSpec]:
         options="vlcli_pointclouds.data_options:ShapesOptions",
         modalities=("pointclouds",),
         license="CC0-1.0",
+    )
+
+
+@hookimpl
+def vlcli_methods() -> Iterator[MethodSpec]:
+    """Papers on points and language."""
+    yield MethodSpec(
+        name="ulip",
+        summary="Points learn to lie where a frozen image-text model puts the object's picture and name.",
+        target="vlcli_pointclouds.methods.ulip:Ulip",
+        options="vlcli_pointclouds.methods.options:UlipOptions",
+        paper="ULIP: Learning a Unified Representation of Language, Images, and Point Clouds for 3D Understanding",
+        kind=("align",),
+        recipe="pointclouds/ulip",
     )
 
 

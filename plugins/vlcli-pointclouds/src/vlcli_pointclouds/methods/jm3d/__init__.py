@@ -1,0 +1,1 @@
+"""JM3D and JM3D-LLM."""
