@@ -65,18 +65,27 @@ class PointEncoder(Encoder):
         return torch.randint(xyz.shape[1], (len(xyz),)).to(xyz.device)
 
 
-class NormalisedLinear(nn.Module):
-    """Linear, batch norm over all rows, ReLU: the shared layer of PointNet (a 1 x 1 convolution over points)."""
+class SharedLayers(nn.Module):
+    """Linear, batch norm over all rows, ReLU: PointNet's layers that all points share (1 x 1 convolutions over points).
 
-    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+    Named as in the released code of PointNet++, whose weights fit without the convolutions' axes of size 1.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        self.linear = nn.Linear(inputs, outputs, bias)
-        self.norm = nn.BatchNorm1d(outputs)
+        self.mlp_convs = nn.ModuleList(nn.Linear(a, b) for a, b in pairs(widths))
+        self.mlp_bns = nn.ModuleList(nn.BatchNorm1d(width) for width in widths[1:])
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """`[..., inputs]` -> `[..., outputs]`."""
-        mixed = self.linear(rows)
-        return functional.relu_(self.norm(mixed.flatten(0, -2)).view(mixed.shape))
+    def pooled(self, groups: Tensor) -> Tensor:
+        """The largest of each channel in each group, `[B, S, K, C]` -> `[B, S, D]`."""
+        shape = groups.shape[:-1]
+        rows = groups.flatten(0, 2)  # in place on a view would copy
+        last = len(self.mlp_convs) - 1
+        for number, (linear, norm) in enumerate(zip(self.mlp_convs, self.mlp_bns, strict=True)):
+            rows = norm(linear(rows))
+            if number < last:
+                rows = functional.relu_(rows)
+        return functional.relu(largest(rows.view(*shape, -1), 2))  # as the largest after ReLU, with fewer operations
 
 
 def largest(values: Tensor, axis: int) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from vlcli.align.encoder import Encoded
 from vlcli_pointclouds.encoder_options import Channels, Size, with_preset
-from vlcli_pointclouds.encoders.base import PointEncoder, largest, pairs
+from vlcli_pointclouds.encoders.base import PointEncoder, SharedLayers
 from vlcli_pointclouds.geometry import ball_query, farthest_point_sample, gather
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -32,7 +32,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-class SetAbstraction(nn.Module):
+class SetAbstraction(SharedLayers):
     """Groups of points around far-apart centres; in each, shared layers and the largest value of every channel.
 
     Args:
@@ -46,10 +46,8 @@ class SetAbstraction(nn.Module):
     def __init__(
         self, groups: int | None, radius: float, neighbours: int, inputs: int, widths: Sequence[int]
     ) -> None:  # fmt: skip
-        super().__init__()
+        super().__init__([3 + inputs, *widths])
         self.groups, self.radius, self.neighbours = groups, radius, neighbours
-        self.mlp_convs = nn.ModuleList(nn.Linear(a, b) for a, b in pairs([3 + inputs, *widths]))
-        self.mlp_bns = nn.ModuleList(nn.BatchNorm1d(width) for width in widths)
 
     def forward(self, xyz: Tensor, features: Tensor | None, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """`[B, N, 3]`, `[B, N, C]` or None, and the first centre `[B]` -> centres `[B, S, 3]`, features `[B, S, D]`."""
@@ -62,10 +60,7 @@ class SetAbstraction(nn.Module):
             rows = gather(xyz, index) - centres[:, :, None]
             if features is not None:
                 rows = torch.cat([rows, gather(features, index)], -1)
-        for linear, norm in zip(self.mlp_convs, self.mlp_bns, strict=True):
-            mixed = linear(rows)
-            rows = functional.relu_(norm(mixed.flatten(0, 2)).view(mixed.shape))
-        return centres, largest(rows, 2)
+        return centres, self.pooled(rows)
 
 
 class PointNet2(PointEncoder):
