@@ -16,7 +16,7 @@ class Texture:
     """Colours of a mesh that lie in a picture.
 
     Attributes:
-        uv: `[F, 3, 2]`, of each corner of each triangle; pictures of a shape may share it. v grows downwards, as in glTF.
+        uv: `[F, 3, 2]`, of each corner of each triangle, v downwards as in glTF; the pictures of a shape share it.
         picture: `[H, W, 3]` in 0…255.
         faces: `[F]` which triangles have it; the others keep the colours of the shape.
     """

@@ -77,15 +77,10 @@ class Tree:
     def read_accessor(self, index: int, entry: dict[str, Any], width: int) -> np.ndarray:
         """The same, from the buffers."""
         where = f"accessors {index}"
-        component = (
-            COMPONENTS.get(entry.get("componentType", 0)) if isinstance(entry.get("componentType"), int) else None
-        )
-        if component is None:
-            raise Damage("D713", f"{where} has no known type of number")
+        kind = np.dtype(component_of(entry.get("componentType"), where))
         count = whole(entry.get("count"), f"{where}: count")
         if count > MOST_VALUES:
             raise Damage("D702", f"{where} announces {count:,} values, more than the limit of {MOST_VALUES:,}")
-        kind = np.dtype(component)
         if "bufferView" in entry:
             values = self.strided(entry["bufferView"], entry.get("byteOffset", 0), kind, count, width, where)
         elif "sparse" in entry:
