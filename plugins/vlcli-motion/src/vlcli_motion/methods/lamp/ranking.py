@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vlcli.evaluate.retrieval import TIE_TOLERANCE as TIE
+from vlcli.evaluate.retrieval import Ranks, hit_probability
 from vlcli_motion.methods.lamp.model import Lamp, MotionTokens
 from vlcli_motion.methods.lamp.objectives import max_similarity
 
 ROWS = 64
 """Rows of a forward pass."""
 RECALLS = (1, 5, 10)
-TIE = 1e-6
 
 
 @torch.no_grad()
@@ -59,9 +60,11 @@ def recalls(scores: Tensor, query_groups: Tensor, candidate_groups: Tensor) -> d
     """
     right = query_groups.unsqueeze(1) == candidate_groups.unsqueeze(0)
     best = scores.masked_fill(~right, -torch.inf).amax(dim=1, keepdim=True)
-    before = ((scores > best + TIE) & ~right).sum(dim=1).double()
-    level = (((scores - best).abs() <= TIE) & ~right).sum(dim=1).double()
-    return {f"R@{k}": float(((k - before) / (level + 1)).clamp(0, 1).mean()) for k in RECALLS}
+    level = (scores - best).abs() <= TIE
+    counts = ((scores > best + TIE) & ~right, level & ~right, level & right, right)
+    greater, tied_wrong, tied_right, all_right = (one.sum(dim=1).cpu().numpy() for one in counts)
+    ranks = Ranks(greater, tied_wrong, tied_right, all_right, scores.shape[1])
+    return {f"R@{k}": float(hit_probability(ranks, k).mean()) for k in RECALLS}
 
 
 def both_ways(
