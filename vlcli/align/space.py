@@ -37,12 +37,16 @@ class Tower(nn.Module):
         name: the encoder's full registry name, `images/efficientnet-lite0`.
         options: the options that the encoder was built with, JSON-serialisable.
 
+    Attributes:
+        of_space: the space that a recipe took the whole tower from, or None.
+
     Raises:
         VlcliError: W131 when the head does not fit the encoder.
     """
 
     encoder: Encoder
     head: Head
+    of_space: str | None = None
 
     def __init__(
         self, encoder: Encoder, head: Head | None = None, name: str = "", options: Mapping[str, Any] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,21 +156,35 @@ def make_accelerator(device: torch.device, precision: str) -> Accelerator:
 
 
 def build_space(recipe: Recipe, registry: Registry, data: TrainingData) -> Space | None:
-    """The towers of a recipe as an untrained space; None without any."""
+    """The towers of a recipe as an untrained space; None without any.
+
+    Towers that are taken from one and the same space keep its temperature, which belongs to how its vectors lie.
+    """
     if not recipe.towers:
         return None
-    towers = {name: build_tower(name, section, registry, data) for name, section in recipe.towers.items()}
-    return Space(recipe.name, towers)
+    names = {section.use for section in recipe.towers.values() if section.use.startswith(SPACE_PREFIX)}
+    spaces = {use: load_space(use.removeprefix(SPACE_PREFIX), registry, "cpu") for use in sorted(names)}
+    towers = {name: build_tower(name, section, registry, data, spaces) for name, section in recipe.towers.items()}
+    space = Space(recipe.name, towers)
+    if len(spaces) == 1:
+        with torch.no_grad():
+            space.logit_scale.copy_(next(iter(spaces.values())).logit_scale)
+    return space
 
 
-def build_tower(modality: str, section: TowerSection, registry: Registry, data: TrainingData) -> Tower:
+def build_tower(
+    modality: str, section: TowerSection, registry: Registry, data: TrainingData, spaces: Mapping[str, Space]
+) -> Tower:
     """An encoder with its head; what the recipe does not train is frozen for good.
+
+    Args:
+        spaces: `use` of the towers that are taken from a space -> that space.
 
     Raises:
         VlcliError: T109 when the encoder is of another modality.
     """
     if section.use.startswith(SPACE_PREFIX):
-        return tower_of_space(modality, section, registry)
+        return tower_of_space(modality, section, spaces[section.use])
     entry = registry.find("encoder", section.use)
     if entry.spec.modality != modality:
         what = f"'{section.use}' is an encoder of {entry.spec.modality}, not of {modality}"
@@ -188,7 +202,7 @@ def build_tower(modality: str, section: TowerSection, registry: Registry, data: 
     return tower
 
 
-def tower_of_space(modality: str, section: TowerSection, registry: Registry) -> Tower:
+def tower_of_space(modality: str, section: TowerSection, space: Space) -> Tower:
     """The tower of an existing space, head included.
 
     Raises:
@@ -197,7 +211,8 @@ def tower_of_space(modality: str, section: TowerSection, registry: Registry) -> 
     if section.options or section.head.use != "identity":
         raise VlcliError("T113", f"towers.{modality}", f"'{section.use}' brings its own options and head",
                          "leave options and head out, or name an encoder instead")  # fmt: skip
-    tower = load_space(section.use.removeprefix(SPACE_PREFIX), registry, "cpu").tower(modality)
+    tower = space.tower(modality)
+    tower.of_space = section.use
     freeze(tower.encoder, section.trainable)
     return tower
 
