@@ -34,3 +34,40 @@ class ShapesOptions(Options):
     split: Annotated[
         Literal["train", "val", "test", "unseen"] | None, Field(description="Only this split; all when left out.")
     ] = None
+
+
+Share = Annotated[float, Field(ge=0, lt=1, description="Share of the training objects that become the split `val`.")]
+Classes = Annotated[Names, Field(description="Only these; all when left out.")]
+Split = Annotated[Literal["train", "val", "test"] | None, Field(description="Only this split; all when left out.")]
+
+
+class ModelNetOptions(Options):
+    """Options of `pointclouds/modelnet`."""
+
+    path: Annotated[str, Field(description="The folder: CLASS/train/*.off, or the resampled clouds with their lists.")]
+    val: Share = 0.1
+    classes: Classes = ()
+    split: Split = None
+    version: Annotated[Literal[10, 40] | None, Field(description="Which lists of the resampled clouds.")] = None
+
+
+class H5Options(Options):
+    """Options of `pointclouds/h5`."""
+
+    path: Annotated[str, Field(description="An HDF5 file, or a folder of some.")]
+    names: Annotated[Names, Field(description="Of the labels in order; found beside the file when left out.")] = ()
+    foreground: Annotated[
+        bool, Field(description="Leave out the points that ScanObjectNN's mask calls background.")
+    ] = False
+    val: Share = 0.1
+    classes: Classes = ()
+    split: Split = None
+
+
+class ShapeNetPartOptions(Options):
+    """Options of `pointclouds/shapenetpart`."""
+
+    path: Annotated[str, Field(description="The folder with synsetoffset2category.txt.")]
+    names: Annotated[str | None, Field(description="A folder of JM3D's lists of names on two levels.")] = None
+    classes: Classes = ()
+    split: Split = None

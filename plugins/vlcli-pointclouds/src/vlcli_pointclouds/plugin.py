@@ -31,6 +31,20 @@ def vlcli_encoders() -> Iterator[EncoderSpec]:
         options="vlcli_pointclouds.encoder_options:PointNet2Options",
         modality="pointclouds",
     )
+    yield EncoderSpec(
+        name="point-bert",
+        summary="A transformer over groups of points, as in ULIP or small; to train from scratch.",
+        target="vlcli_pointclouds.encoders.point_bert:PointBert",
+        options="vlcli_pointclouds.encoder_options:PointBertOptions",
+        modality="pointclouds",
+    )
+    yield EncoderSpec(
+        name="pointmlp",
+        summary="PointMLP: groups in a common geometric scale and residual layers; to train from scratch.",
+        target="vlcli_pointclouds.encoders.pointmlp:PointMlp",
+        options="vlcli_pointclouds.encoder_options:PointMlpOptions",
+        modality="pointclouds",
+    )
 
 
 @hookimpl
@@ -41,8 +55,29 @@ def vlcli_datasets() -> Iterator[DatasetSpec]:
         summary="A procedural world of small coloured objects: 35 categories of 3 sub-types, with descriptions.",
         target="vlcli_pointclouds.data.shapes:ShapesDataset",
         options="vlcli_pointclouds.data_options:ShapesOptions",
-        modalities=("pointclouds",),
+        modalities=("pointclouds", "images"),
         license="CC0-1.0",
+    )
+    yield DatasetSpec(
+        name="modelnet",
+        summary="The folder of ModelNet10 or ModelNet40 (option path): OFF meshes, or the resampled clouds.",
+        target="vlcli_pointclouds.data.modelnet:ModelNetDataset",
+        options="vlcli_pointclouds.data_options:ModelNetOptions",
+        modalities=("pointclouds",),
+    )
+    yield DatasetSpec(
+        name="h5",
+        summary="Clouds in HDF5 files (option path): ScanObjectNN, ModelNet40 as PointNet's authors sampled it.",
+        target="vlcli_pointclouds.data.h5:H5Dataset",
+        options="vlcli_pointclouds.data_options:H5Options",
+        modalities=("pointclouds",),
+    )
+    yield DatasetSpec(
+        name="shapenetpart",
+        summary="The folder of ShapeNet's part annotation (option path); names on two levels with JM3D's lists.",
+        target="vlcli_pointclouds.data.shapenetpart:ShapeNetPartDataset",
+        options="vlcli_pointclouds.data_options:ShapeNetPartOptions",
+        modalities=("pointclouds",),
     )
 
 

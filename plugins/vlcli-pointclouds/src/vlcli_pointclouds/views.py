@@ -140,7 +140,7 @@ def draw(cloud: PointCloud, view: Floats, kind: Kind, size: int) -> Pixels:
 def shading(
     cloud: PointCloud, view: Floats, depth: Floats, chosen: NDArray[np.intp], seen: NDArray[np.bool_]
 ) -> Floats:
-    """Brightness `[M]` of the pixels that show something. Triangles have two sides: normals are turned to the viewer."""
+    """Brightness `[M]` of the pixels that show something. Triangles have two sides: normals turn to the viewer."""
     if cloud.normals is not None:
         normals = cloud.normals[:DRAWN][chosen] @ view.T
         normals = normals * np.where(normals[:, 2:] < 0, -1, 1).astype(np.float32)
