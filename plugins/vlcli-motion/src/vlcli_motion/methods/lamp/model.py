@@ -113,17 +113,24 @@ class Lamp(nn.Module):
 
     def match_logits(self, tokens: MotionTokens, ids: Tensor, word_mask: Tensor) -> Tensor:
         """`[B, 2]`: whether motion and text belong together; class 1 is "a pair"."""
-        context = self.motion_context(tokens.latents)
-        states = self.qformer.together(ids, word_mask, context, tokens.mask, "both")
+        return self.matched(self.motion_context(tokens.latents), tokens.mask, ids, word_mask)
+
+    def matched(self, context: Tensor, mask: Tensor, ids: Tensor, word_mask: Tensor) -> Tensor:
+        """The same of a motion's context `[B, N, D]`."""
+        states = self.qformer.together(ids, word_mask, context, mask, "both")
         return cast(Tensor, self.match_head(states[:, : self.config.max_tokens])).mean(dim=1)
 
     def word_logits(self, tokens: MotionTokens, ids: Tensor, word_mask: Tensor) -> Tensor:
         """`[B, L, V]`: the word after each position; the first token is replaced by the one that begins a text."""
+        return self.written(self.motion_context(tokens.latents), tokens.mask, ids, word_mask)[1]
+
+    def written(self, context: Tensor, mask: Tensor, ids: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """States of the queries `[B, Q, D]`, and `word_logits`, of a motion's context `[B, N, D]`."""
         begun = ids.clone()
         begun[:, 0] = self.qformer.begin_id
-        context = self.motion_context(tokens.latents)
-        states = self.qformer.together(begun, word_mask, context, tokens.mask, "causal")
-        return cast(Tensor, self.word_head(states[:, self.config.max_tokens :]))
+        states = self.qformer.together(begun, word_mask, context, mask, "causal")
+        queries = self.config.max_tokens
+        return states[:, :queries], cast(Tensor, self.word_head(states[:, queries:]))
 
     def losses(
         self, tokens: MotionTokens, ids: Tensor, word_mask: Tensor, *, groups: Tensor | None = None,
@@ -138,26 +145,34 @@ class Lamp(nn.Module):
             official: temperature and negatives as released.
             generator: of the hard negatives (CPU).
         """
-        states = self.qformer.ask(self.motion_context(tokens.latents), tokens.mask)
-        similarity = max_similarity(self.motion_features(states), self.text_features(ids, word_mask))
-        scale = scale_of(self.log_scale, official)
+        context = self.motion_context(tokens.latents)
+        words = self.qformer.read(ids, word_mask)
         found = {}
+        if "caption" in terms:
+            # Queries do not see the words that are written, so their states serve the contrast as well.
+            states, logits = self.written(context, tokens.mask, ids, word_mask)
+            found["caption"] = caption_loss(logits, ids, word_mask)
+        else:
+            states = self.qformer.ask(context, tokens.mask)
+        text = functional.normalize(self.text_proj(words[:, 0]), dim=-1)
+        similarity = max_similarity(self.motion_features(states), text)
+        scale = scale_of(self.log_scale, official)
         if "contrast" in terms:
             found["contrast"] = contrast_loss(similarity, scale, groups)
         if "matching" in terms:
             logits = (similarity * scale).detach()
             motion = draw_negatives(logits.T, groups, generator, official=official)
-            text = draw_negatives(logits, groups, generator, official=official)
+            other = draw_negatives(logits, groups, generator, official=official)
             own = torch.arange(len(ids), device=ids.device)
-            words = torch.cat([own, own, text])
+            rows, lines = torch.cat([own, motion, own]), torch.cat([own, own, other])
             found["matching"] = matching_loss(
-                self.match_logits(tokens.rows(torch.cat([own, motion, own])), ids[words], word_mask[words])
+                self.matched(context[rows], tokens.mask[rows], ids[lines], word_mask[lines])
             )
-        if "caption" in terms:
-            found["caption"] = caption_loss(self.word_logits(tokens, ids, word_mask), ids, word_mask)
         if "codes" in terms:
-            found["codes"] = code_loss(self.code_logits(ids, word_mask), tokens.codes, tokens.mask)
-        return found
+            told = self.text_in(words if self.config.text_context == "states" else self.qformer.embed_words(ids))
+            guessed = self.code_head(self.qformer.ask(told, word_mask))
+            found["codes"] = code_loss(guessed, tokens.codes, tokens.mask)
+        return {term: found[term] for term in TERMS if term in found}
 
     @torch.no_grad()
     def clamp(self) -> None:
