@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vlcli.api import CommandSpec, DatasetSpec, EncoderSpec, MethodSpec, ModalitySpec, RecipeFolderSpec, hookimpl
+from vlcli.api import (
+    CommandSpec,
+    DatasetSpec,
+    EncoderSpec,
+    HealthCheckSpec,
+    MethodSpec,
+    ModalitySpec,
+    RecipeFolderSpec,
+    hookimpl,
+)
 
 ENDINGS = (".off", ".obj", ".ply", ".stl", ".xyz", ".pts", ".npy", ".npz", ".gltf", ".glb")
 EXTENSIONS = (*ENDINGS, *(f"{ending}.gz" for ending in ENDINGS if ending not in (".npz", ".gltf", ".glb")))
@@ -109,3 +118,13 @@ def vlcli_commands() -> Iterator[CommandSpec]:
 def vlcli_recipes() -> Iterator[RecipeFolderSpec]:
     """The plugin's recipes."""
     yield RecipeFolderSpec(package="vlcli_pointclouds", folder="recipes")
+
+
+@hookimpl
+def vlcli_health_checks() -> Iterator[HealthCheckSpec]:
+    """Reading shapes works."""
+    yield HealthCheckSpec(
+        name="files",
+        summary="Shapes are written and read in each format.",
+        target="vlcli_pointclouds.health:check_reading",
+    )

@@ -1,7 +1,7 @@
 """Shaded pictures of clouds and meshes: one large view and, below it, small ones from further sides.
 
-Points are drawn as small squares into a z-buffer of twice the size; a mesh is first covered with enough of them to look
-solid. Creases and outlines are darkened by the differences of depth around a pixel (eye-dome lighting: Boucheny 2009).
+Points are drawn as squares or discs into a z-buffer of twice the size; a mesh is first covered with so many that it
+looks solid. Creases and outlines are darkened where depths around a pixel differ (eye-dome lighting, Boucheny 2009).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlcli_pointclouds.cloud import PointCloud
+from vlcli_pointclouds.page_view import disc_radius
 from vlcli_pointclouds.views import camera
 
 Floats = NDArray[np.float32]
@@ -39,19 +40,20 @@ R2 = np.array([0.7548776662466927, 0.5698402909980532])
 class Painted:
     """Points `[N, 3]` with what colours them: normals `[N, 3]` or None, colours `[N, 3]` or one for all.
 
-    `area` is the surface that they cover, 0 where that is unknown.
+    `area` is the surface that they cover, 0 where that is unknown; `radius` that of a disc that closes a cloud's.
     """
 
     points: Floats
     normals: Floats | None
     colours: Floats
     area: float = 0.0
+    radius: float = 0.0
 
     def every(self, step: int) -> Painted:
         """Each `step`-th of the points."""
         normals = None if self.normals is None else self.normals[::step]
         colours = self.colours[::step] if len(self.colours) > 1 else self.colours
-        return Painted(self.points[::step], normals, colours, self.area)
+        return Painted(self.points[::step], normals, colours, self.area, self.radius)
 
 
 def preview_png(cloud: PointCloud, size: int = 256) -> bytes:
@@ -89,7 +91,8 @@ def paint(cloud: PointCloud) -> Painted:
     """The points to draw: of a mesh, many more than the cloud has."""
     if cloud.vertices is not None and cloud.faces is not None:
         return cover(cloud.vertices, cloud.faces, cloud.face_colours, MESH_POINTS)
-    return Painted(cloud.points, cloud.normals, PLAIN if cloud.colours is None else cloud.colours)
+    colours = PLAIN if cloud.colours is None else cloud.colours
+    return Painted(cloud.points, cloud.normals, colours, radius=disc_radius(cloud.points))
 
 
 def cover(vertices: Floats, faces: NDArray[np.int32], colours: Floats | None, count: int) -> Painted:
@@ -124,8 +127,8 @@ def draw(painted: Painted, view: Sequence[float], width: int, height: int) -> Im
     columns = ((points[:, 0] - middle[0]) * scale + across / 2).astype(np.int32)
     rows = ((middle[1] - points[:, 1]) * scale + down / 2).astype(np.int32)
     order = np.argsort(points[:, 2]).astype(np.int32)
-    side = side_of(painted, scale, min(across, down))
-    nearest = splat(rows[order], columns[order], order, (down, across), side)
+    side = side_of(painted, scale)
+    nearest = splat(rows[order], columns[order], order, (down, across), side, round=not painted.area)
     seen = nearest >= 0
     chosen = nearest[seen]
     depth = np.full((down, across), -np.inf, np.float32)
@@ -139,14 +142,16 @@ def draw(painted: Painted, view: Sequence[float], width: int, height: int) -> Im
     return Image.fromarray((sum(halves[1:], halves[0]) / len(halves) + 0.5).astype(np.uint8))
 
 
-def side_of(painted: Painted, scale: float, smaller: int) -> int:
-    """Pixels of the side of the square that stands for a point: fewer points, larger squares."""
+def side_of(painted: Painted, scale: float) -> int:
+    """Pixels of the side of the square that stands for a point, so that the surface closes."""
     if painted.area:
         return int(np.clip(np.ceil(np.sqrt(2.6 * painted.area * scale * scale / len(painted.points))), 2, 16))
-    return int(np.clip(np.ceil(2.4 * smaller / np.sqrt(len(painted.points))), 2, max(4, smaller // 40)))
+    return int(np.clip(np.ceil(1.6 * painted.radius * scale), 3, 24))
 
 
-def splat(rows: Integers, columns: Integers, values: Integers, shape: tuple[int, int], side: int) -> Integers:
+def splat(
+    rows: Integers, columns: Integers, values: Integers, shape: tuple[int, int], side: int, *, round: bool
+) -> Integers:
     """`[H, W]` of the last value drawn at each pixel, -1 where none is; values come far ones first."""
     border = 2 * side
     width = shape[1] + 2 * border
@@ -154,9 +159,12 @@ def splat(rows: Integers, columns: Integers, values: Integers, shape: tuple[int,
     places = (np.clip(rows, -side, shape[0] + side - 1) + border) * width
     places += np.clip(columns, -side, shape[1] + side - 1) + border
     offsets = np.arange(-(side // 2), side - side // 2, dtype=np.int32)
-    reach = (offsets[:, None] * width + offsets).ravel()
+    reach = offsets[:, None] * width + offsets
+    if round:
+        middle = offsets + 0.5 * (1 - side % 2)
+        reach = reach[middle[:, None] ** 2 + middle**2 <= (side / 2 + 0.2) ** 2]
     # numpy keeps the last of several values for one place, so all pixels of a near point come after those of a far one.
-    picture[(places[:, None] + reach).ravel()] = np.repeat(values, len(reach))
+    picture[(places[:, None] + reach.ravel()).ravel()] = np.repeat(values, reach.size)
     return picture.reshape(-1, width)[border:-border, border:-border]
 
 

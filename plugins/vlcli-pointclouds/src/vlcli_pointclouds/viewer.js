@@ -6,6 +6,7 @@
 // data.radius    of a disc; 32,000 steps are a length of 1. All are base64.
 vlcli.viewer(function (canvas, data, reduced) {
   const STEPS = 32000, MOST_PIXELS = 460, TURN_SECONDS = 24, LIGHT = [-0.442, 0.634, 0.634];
+  const PLAIN = [143, 166, 199]; // between the papers of light and dark pages
   const START = { yaw: -35 * Math.PI / 180, pitch: 20 * Math.PI / 180, zoom: 1 };
 
   function bytes(text) {
@@ -33,21 +34,15 @@ vlcli.viewer(function (canvas, data, reduced) {
   const little = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 
   let yaw = START.yaw, pitch = START.pitch, zoom = START.zoom;
-  let turning = !reduced, frame = 0, last = 0, plain = [143, 166, 199];
+  let turning = !reduced, frame = 0, last = 0;
 
-  // On a dark page the text is light: the plain colour is then lighter too.
-  function theme() {
-    const told = (getComputedStyle(canvas).color.match(/[\d.]+/g) || []).map(Number);
-    const light = told.length >= 3 && told[0] + told[1] + told[2] > 382;
-    plain = light ? [168, 190, 222] : [128, 152, 188];
-  }
   function rgba(red, green, blue, shade) {
     const r = Math.min(255, red * shade) | 0, g = Math.min(255, green * shade) | 0, b = Math.min(255, blue * shade) | 0;
     return (little ? (255 << 24) | (b << 16) | (g << 8) | r : (r << 24) | (g << 16) | (b << 8) | 255) >>> 0;
   }
   function shaded(place, light) {
     return colours ? rgba(colours[place], colours[place + 1], colours[place + 2], light)
-      : rgba(plain[0], plain[1], plain[2], light);
+      : rgba(PLAIN[0], PLAIN[1], PLAIN[2], light);
   }
 
   function draw() {
@@ -204,10 +199,6 @@ vlcli.viewer(function (canvas, data, reduced) {
   canvas.style.touchAction = "pan-y";
   canvas.style.cursor = "grab";
   canvas.title = "Drag or press the arrow keys to turn, + and - or the wheel to zoom, space to let it turn, Home to begin anew.";
-  const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  function recolour() { theme(); ask(); }
-  dark.addEventListener("change", recolour);
-  theme();
   draw();
   if (turning) ask();
   return {
@@ -215,7 +206,6 @@ vlcli.viewer(function (canvas, data, reduced) {
       if (frame) cancelAnimationFrame(frame);
       turning = false;
       frame = -1;
-      dark.removeEventListener("change", recolour);
       for (const [name, act] of Object.entries(handlers)) canvas.removeEventListener(name, act);
     },
   };
