@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from torch.nn import functional
 
 from vlcli.align.encoder import Encoder
 from vlcli.errors import VlcliError
+from vlcli_pointclouds.augment import augment
 from vlcli_pointclouds.encoder_options import EXTRA_CHANNELS, Channels
 
 if TYPE_CHECKING:
@@ -52,6 +55,17 @@ class PointEncoder(Encoder):
             parts.append(values)
         index = np.arange(self.num_points) % len(cloud.points)
         return {"points": torch.from_numpy(np.concatenate([part[index] for part in parts], axis=1, dtype=np.float32))}
+
+    def augment(self, item: Any, rng: random.Random) -> Any:
+        """ULIP's random variation of the points that are read; meshes and the further points are left out."""
+        cloud: PointCloud = item
+        rest = {"normals": cloud.normals, "colours": cloud.colours}.get(self.channels)
+        parts = [cloud.points[: self.num_points]] + ([] if rest is None else [rest[: self.num_points]])
+        points = torch.from_numpy(np.concatenate(parts, axis=1))[None]
+        varied = augment(points, torch.Generator().manual_seed(rng.getrandbits(63)), self.channels)[0].numpy()
+        changed = {self.channels: varied[:, 3:]} if rest is not None else {}
+        plain = {"normals": None, "colours": None, "vertices": None, "faces": None, "face_colours": None}
+        return replace(cloud, **(plain | {"points": varied[:, :3]} | changed))
 
     def split(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         """Coordinates `[B, N, 3]` and further channels `[B, N, C]`, or None without any."""
@@ -93,6 +107,25 @@ def largest(values: Tensor, axis: int) -> Tensor:
     if values.requires_grad and torch.is_grad_enabled():
         return values.max(axis).values
     return values.amax(axis)
+
+
+def join(linear: nn.Linear, rows: Tensor, group: Tensor, *, group_first: bool) -> Tensor:
+    """A linear layer over each row beside the vector of its group, without repeating that vector.
+
+    Args:
+        linear: of `C + D` inputs.
+        rows: `[G, K, C]`.
+        group: `[G, D]`.
+        group_first: whether the layer reads `group` in front of the row, or behind it.
+
+    Returns:
+        `[G * K, outputs]`.
+    """
+    split = [group.shape[-1], rows.shape[-1]] if group_first else [rows.shape[-1], group.shape[-1]]
+    parts = linear.weight.split(split, dim=1)
+    of_group, of_rows = parts if group_first else (parts[1], parts[0])
+    once = functional.linear(group, of_group, linear.bias)
+    return (functional.linear(rows, of_rows) + once[:, None]).flatten(0, 1)
 
 
 def pairs(widths: Sequence[int]) -> list[tuple[int, int]]:

@@ -7,29 +7,15 @@ Weights of the official checkpoints fit by name (`sa1.mlp_convs.0.weight`, `sa1.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vlcli.align.encoder import Encoded
-from vlcli_pointclouds.encoder_options import Channels, Size, with_preset
+from vlcli_pointclouds.encoder_options import POINTNET2, Channels, Size, with_preset
 from vlcli_pointclouds.encoders.base import PointEncoder, SharedLayers
 from vlcli_pointclouds.geometry import ball_query, farthest_point_sample, gather
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {
-        "num_points": 8192, "dim": 256, "hidden": 512, "dropout": 0.4,
-        "groups": (512, 128), "neighbours": (32, 64), "radii": (0.2, 0.4),
-        "widths": ((64, 64, 128), (128, 128, 256), (256, 512, 1024)),
-    },
-    "small": {
-        "num_points": 512, "dim": 128, "hidden": 128, "dropout": 0.0,
-        "groups": (128, 32), "neighbours": (16, 16), "radii": (0.25, 0.5),
-        "widths": ((32, 32, 64), (64, 64, 128), (128, 256)),
-    },
-}  # fmt: skip
 
 
 class SetAbstraction(SharedLayers):
@@ -88,7 +74,7 @@ class PointNet2(PointEncoder):
     ) -> None:
         given = {"num_points": num_points, "dim": dim, "dropout": dropout, "groups": groups,
                  "neighbours": neighbours, "radii": radii, "widths": widths, "hidden": hidden}  # fmt: skip
-        chosen = with_preset(PRESETS[size], given)
+        chosen = with_preset(POINTNET2[size], given)
         super().__init__(chosen["num_points"], channels)
         (groups1, groups2), (near1, near2), (radius1, radius2) = chosen["groups"], chosen["neighbours"], chosen["radii"]
         first, second, whole = chosen["widths"]
