@@ -186,9 +186,25 @@ def buffer(points: Floats, size: int) -> tuple[Floats, NDArray[np.intp]]:
     pixels = (rows[:, :, None] * width + columns[:, None, :]).reshape(len(order), -1)
     nearest = np.full(width * width, -1, np.intp)
     nearest[pixels.ravel()] = np.repeat(order, pixels.shape[1])
-    nearest = nearest.reshape(width, width)[border:-border, border:-border]
+    nearest = closed(nearest.reshape(width, width)[border:-border, border:-border])
     depth = np.where(nearest >= 0, points[nearest, 2], -np.inf).astype(np.float32)
     return depth, nearest
+
+
+def closed(nearest: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Single pixels that no point happened to fall on, filled from beside: those with at least 6 of 8 neighbours."""
+    size = len(nearest)
+    covered = np.pad(nearest >= 0, 1).astype(np.int8)
+    columns = covered[:, :-2] + covered[:, 1:-1] + covered[:, 2:]
+    around = columns[:-2] + columns[1:-1] + columns[2:]
+    rows, places = np.nonzero((nearest < 0) & (around >= 6))
+    if len(rows):
+        nearest = nearest.copy()
+        beside = np.stack([nearest[rows, np.maximum(places - 1, 0)], nearest[rows, np.minimum(places + 1, size - 1)],
+                           nearest[np.maximum(rows - 1, 0), places]])  # fmt: skip
+        # Two of the eight may be missing, so one of these three is there.
+        nearest[rows, places] = beside.max(axis=0)
+    return nearest
 
 
 def splat(points: int, size: int) -> int:
