@@ -264,6 +264,13 @@ def test_reproduce_on_other_data(claimed: Path, capsys: pytest.CaptureFixture[st
     assert "error[T106]" in capsys.readouterr().err
 
 
+def test_reproduce_takes_a_recipe_that_is_no_methods_own(claimed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("other.toml").write_text(CLAIMED)
+    assert vlcli(["reproduce", "./other.toml", "--first-seed", "1", "--quick", "--out", "arms", "--json"]) == 0
+    evidence = json.loads(capsys.readouterr().out)
+    assert evidence["method"] == "other" and set(evidence["arms"]) == {"trained", "short"}
+
+
 def test_a_method_without_a_claim(claimed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert vlcli(["reproduce", "two-turns"]) == 1
     assert "error[T130]" in capsys.readouterr().err

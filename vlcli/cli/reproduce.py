@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from vlcli.evaluate.claims import Outcome
     from vlcli.recipe import ResolvedRecipe
+    from vlcli.registry import Registry
 
 QUICK_SHARE = 10
 """`--quick` divides the steps by this; it shows that everything runs, and proves nothing."""
@@ -33,7 +34,9 @@ app = typer.Typer(
 @app.command(epilog="Example: vlcli reproduce align --seeds 3   ·   vlcli reproduce mod-x --quick")
 def reproduce(
     ctx: typer.Context,
-    method: Annotated[str, typer.Argument(help="The method, as `vlcli methods list` names it.")],
+    method: Annotated[
+        str, typer.Argument(help="The method, as `vlcli methods list` names it, or another recipe with a [claim].")
+    ],
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds; the recipe's own list by default.")] = None,
     first_seed: Annotated[int | None, typer.Option(min=0, help="Use this seed and those after it.")] = None,
     data: Annotated[str | None, typer.Option(help="Another data set, folder or manifest.")] = None,
@@ -53,28 +56,26 @@ def reproduce(
         raise VlcliError("T132", "vlcli reproduce", "runs its arms one after another in one process",
                          "start it without a launcher")  # fmt: skip
     state = state_of(ctx)
-    entry = state.registry.find("method", method)
-    if not entry.spec.recipe:
-        raise VlcliError("T130", entry.name, "names no recipe, so there is no claim to test")
+    name, recipe_name, paper = claimed(state.registry, method)
     overrides = [f"device={json_module.dumps(device)}"] if device else []
     if data:
         overrides.append(f"data.use={json_module.dumps(data)}")
-    recipe = load_recipe(entry.spec.recipe, state.registry, overrides)
+    recipe = load_recipe(recipe_name, state.registry, overrides)
     claim = recipe.model.claim
     if claim is None:
-        raise VlcliError("T130", entry.spec.recipe, "has no [claim]", "add arms, metric and conditions to the recipe")
+        raise VlcliError("T130", recipe_name, "has no [claim]", "add arms, metric and conditions to the recipe")
     chosen = choose_seeds(claim.seeds, seeds, first_seed, quick)
-    folder = out or default_folder(f"reproduce-{entry.spec.name}")
+    folder = out or default_folder(f"reproduce-{name}")
     run = ArmRunner(recipe, folder, state, quick)
     outcome = run_claim(claim, chosen, run)
     # Of all arms, those that an interrupted call ran included.
     outcome.seconds = run.seconds
     evidence = as_evidence(
-        outcome, method=entry.spec.name, paper=entry.spec.paper, claim=claim.text,
+        outcome, method=name, paper=paper or claim.paper, claim=claim.text,
         data=recipe.model.data.use if recipe.model.data else "", metric=claim.metric,
         versions={key: str(value) for key, value in versions().items()},
         device=str(resolve_device(recipe.model.device)),
-        command=command_of(entry.spec.name, seeds, first_seed, data), run_hash=recipe.hash,
+        command=command_of(name, seeds, first_seed, data), run_hash=recipe.hash,
     )  # fmt: skip
     if quick:
         evidence["quick"] = True
@@ -83,15 +84,37 @@ def reproduce(
     write_atomic(folder / "evidence.svg", plot_of(outcome, claim.metric))
     if not quick:
         target = evidence_folder()
-        write_atomic(target / f"{entry.spec.name}.json", content)
-        write_atomic(target / f"{entry.spec.name}.svg", plot_of(outcome, claim.metric))
-        state.note(f"evidence: {target / entry.spec.name}.json")
+        write_atomic(target / f"{name}.json", content)
+        write_atomic(target / f"{name}.svg", plot_of(outcome, claim.metric))
+        state.note(f"evidence: {target / name}.json")
     if json:
         emit_json(evidence)
     else:
         show(outcome, claim.metric)
     if not outcome.passed and not quick:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def claimed(registry: Registry, given: str) -> tuple[str, str, str]:
+    """Name, recipe and paper of what is to be tested: a method, or a recipe (by path or name) that is no method's own.
+
+    Raises:
+        VlcliError: T130 for a method without a recipe, P201 or the like for a name that nobody knows.
+    """
+    from vlcli.recipe.find import is_path, shipped_recipes
+
+    if is_path(given):
+        return Path(given).stem, given, ""
+    names = [full for full in shipped_recipes(registry) if given in (full, full.rpartition("/")[2])]
+    try:
+        entry = registry.find("method", given)
+    except VlcliError:
+        if len(names) != 1:
+            raise
+        return names[0].rpartition("/")[2], names[0], ""
+    if not entry.spec.recipe:
+        raise VlcliError("T130", entry.name, "names no recipe, so there is no claim to test")
+    return entry.spec.name, entry.spec.recipe, entry.spec.paper
 
 
 def command_of(method: str, seeds: int | None, first_seed: int | None, data: str | None) -> str:

@@ -35,7 +35,7 @@ class ProceduralOptions(Options):
 class BandaiOptions(Options):
     """Options of `motion/bandai`."""
 
-    path: Annotated[str, Field(description="The folder of BVH files, searched with its sub-folders.")]
+    path: Annotated[str, Field(description="The folder of BVH files, searched with its sub-folders.")] = ""
     by: Annotated[Literal["style", "clip"], Field(description="Test on styles, or on clips, that training lacks.")] = (
         "style"
     )

@@ -8,6 +8,7 @@ what is shipped. No captions exist; these are templates.
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from vlcli.data.inputs import RefusedInput, walk
 from vlcli.data.names import printable
 
 LICENSE = "CC-BY-NC-4.0"
+SHARED_FOLDER = Path("data") / "bandai_motion"
 NAME = re.compile(r"dataset-(?P<part>\d)_(?P<content>[a-z-]+)_(?P<style>[a-z-]+)_(?P<number>\d+)", re.IGNORECASE)
 
 CONTENTS: Mapping[str, tuple[str, ...]] = {
@@ -63,7 +65,8 @@ class BandaiMotions:
     """`motion/bandai`. Labels are contents (`walk-left`); metadata holds `content`, `style` and `part`.
 
     Args:
-        path: the folder of BVH files, searched with its sub-folders.
+        path: the folder of BVH files, searched with its sub-folders; by default `data/bandai_motion` in the folder
+            that the environment variable VLCLI_SHARED names.
         by: `style`: whole styles are held out, so that the test shows none that training saw. `clip`: single clips are.
         split: only this one; all when None.
         captions: at most so many a clip, the plain one first.
@@ -75,10 +78,10 @@ class BandaiMotions:
     """
 
     def __init__(
-        self, path: str, by: str = "style", split: str | None = None, captions: int = 4, say: str = "style",
+        self, path: str = "", by: str = "style", split: str | None = None, captions: int = 4, say: str = "style",
         styles: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        root = Path(path).expanduser()
+        root = Path(path or Path(os.environ.get("VLCLI_SHARED", "")) / SHARED_FOLDER).expanduser()
         self.refused: list[RefusedInput] = []
         self.examples: list[Example] = []
         files = list(walk(root)) if root.is_dir() else []
