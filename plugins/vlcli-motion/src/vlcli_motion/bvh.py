@@ -18,7 +18,7 @@ from vlcli.data.names import printable
 from vlcli.errors import VlcliError
 from vlcli_motion.mapping import map_joints
 from vlcli_motion.motion import Motion
-from vlcli_motion.normalise import LARGEST, MOST_FRAMES, check_frames, check_rate, frame_times, motion_of, resample
+from vlcli_motion.normalise import LARGEST, check_frames, check_rate, frame_times, motion_of, resample
 from vlcli_motion.rotations import Array, slerp
 from vlcli_motion.skeleton import HUMANML3D
 
@@ -78,7 +78,6 @@ class Words:
         end = len(self.data) if end < 0 else end
         line = self.data[self.position : end]
         self.position, self.line = end + 1, self.line + 1
-        # Old Macintosh files end lines with a carriage return alone; numpy and split take it for a blank.
         return line
 
     def take_line(self) -> list[str]:
@@ -113,7 +112,7 @@ class Words:
         try:
             value = float(word)
         except ValueError as error:
-            raise self.fail("D801", f"{what} is {ascii(word[:40])}, not a number") from error
+            raise self.fail("D801", f"{what} is {word[:40]!a}, not a number") from error
         if not math.isfinite(value) or abs(value) > LARGEST:
             raise self.fail("D804", f"{what} is {word[:40]}, which no skeleton has")
         return value
@@ -126,21 +125,21 @@ class Words:
         """
         found = self.take()
         if found.lower() != word.lower():
-            raise self.fail("D801", f"has {ascii(found[:40])} where '{word}' was expected")
+            raise self.fail("D801", f"has {found[:40]!a} where '{word}' was expected")
 
 
 def read_bvh(path: Path) -> Bvh:
     """The hierarchy and frames of a file.
 
     Raises:
-        VlcliError: D111-D115 for the file itself, D801 not a BVH file, D802 too large, D803 truncated, D804 numbers that
-            are not finite, D805 channels, D806 frame time, D809 hierarchy, D813 fewer than two frames.
+        VlcliError: D111-D115 for the file itself, D801 not a BVH file, D802 too large, D803 truncated, D804 numbers
+            that are not finite, D805 channels, D806 frame time, D809 hierarchy, D813 fewer than two frames.
     """
     where = printable(path)
     check_file(path, limit=MOST_BYTES)
     data = path.read_bytes()
     data = data.removeprefix(b"\xef\xbb\xbf")
-    if b"\n" not in data:
+    if b"\n" not in data:  # as old Macintosh files are
         data = data.replace(b"\r", b"\n")
     words = Words(data, where)
     if not data.lstrip()[:9].upper().startswith(b"HIERARCHY"):
@@ -183,7 +182,7 @@ def read_hierarchy(
             if not name:
                 raise words.fail("D801", f"has a {kind} without a name")
             if kind != "END" and name in names:
-                raise words.fail("D809", f"has two joints called {ascii(name[:60])}, so the hierarchy may be circular")
+                raise words.fail("D809", f"has two joints called {name[:60]!a}, so the hierarchy may be circular")
             if len(names) >= MOST_JOINTS:
                 raise words.fail("D802", f"has more than {MOST_JOINTS:,} joints")
             if len(stack) >= DEEPEST:
@@ -204,11 +203,11 @@ def read_hierarchy(
         elif kind == "CHANNELS":
             joint = inside(words, stack, "CHANNELS")
             if joint in stated:
-                raise words.fail("D805", f"states the channels of {ascii(names[joint][:60])} twice")
+                raise words.fail("D805", f"states the channels of {names[joint][:60]!a} twice")
             stated.add(joint)
             channels[joint] = read_channels(words)
         else:
-            raise words.fail("D801", f"has {ascii(word[:40])} in its hierarchy")
+            raise words.fail("D801", f"has {word[:40]!a} in its hierarchy")
     if stack:
         raise words.fail("D809", f"does not close {len(stack)} of its braces")
     if not names or not any(channels):
@@ -241,7 +240,7 @@ def read_channels(words: Words) -> tuple[str, ...]:
     for _ in range(int(count)):
         word = words.take()
         if word.lower() not in known:
-            raise words.fail("D805", f"announces {count:g} channels and has {ascii(word[:40])} among them")
+            raise words.fail("D805", f"announces {count:g} channels and has {word[:40]!a} among them")
         found.append(known[word.lower()])
     if words.waiting and words.waiting[0].lower() in known:
         raise words.fail("D805", f"announces {count:g} channels and lists more")
@@ -296,8 +295,9 @@ def read_frames(words: Words, width: int) -> tuple[Array, float, tuple[str, ...]
     if bad.any():
         raise VlcliError("D804", words.where, f"frame {int(bad.argmax()) + 1:,} holds numbers that are not finite or "
                          "that no motion reaches", REMEDY)  # fmt: skip
-    more = len(words.data[words.position :].split(b"\n")) if words.data[words.position :].strip() else 0
-    return values, frame_time, (f"some {more:,} lines after its {count:,} frames left out",) if more else ()
+    rest = words.data[words.position :].strip()
+    notes = (f"{rest.count(bytes([10])) + 1:,} lines after its {count:,} frames left out",) if rest else ()
+    return values, frame_time, notes
 
 
 def local_pose(bvh: Bvh, joint: int) -> tuple[Array, Array]:
@@ -366,6 +366,3 @@ def bvh_motion(bvh: Bvh, where: str, up: str = "y") -> Motion:
         notes += (f"{fps:.4g} frames a second turned into 20",)
     joints = mapping.apply(joint_positions(bvh, None if whole else times, mapping.used))
     return motion_of(joints, 20.0, HUMANML3D, notes, up=up, where=where)
-
-
-__all__ = ["MOST_FRAMES", "Bvh", "bvh_motion", "joint_positions", "read_bvh"]

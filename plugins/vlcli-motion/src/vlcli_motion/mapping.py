@@ -19,8 +19,10 @@ from vlcli_motion.skeleton import HUMANML3D
 
 NOISE = ("mixamorig", "bip01", "bip001", "bip", "m", "f", "avg", "joint", "jnt", "skel", "def", "b")
 """Words at the start of names that say nothing about the joint."""
-SHORT_SIDE = re.compile(r"[lr](hip|hipjoint|knee|ankle|foot|toes?|toebase|collar|clavicle|shoulder|shldr|elbow|wrist|hand|"
-                        r"upleg|thigh|shin|calf|uparm|upperarm|forearm|arm|leg)")  # fmt: skip
+SHORT_SIDE = re.compile(
+    r"[lr](hip|hipjoint|knee|ankle|foot|toes?|toebase|collar|clavicle|shoulder|shldr|elbow|wrist|hand|upleg|thigh|shin|"
+    r"calf|uparm|upperarm|forearm|arm|leg)"
+)
 MIDDLE = {
     "pelvis": ("hips", "pelvis", "hip", "root"),
     "neck": ("neck", "neck1", "neck01", "lowerneck", "neck0"),

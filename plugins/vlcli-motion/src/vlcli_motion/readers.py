@@ -162,7 +162,7 @@ def poses_motion(
     vectors = np.asarray(poses[:, :BODY], dtype=np.float64).reshape(count, HUMANML3D.count, 3)
     check_finite(vectors, where, "the poses")
     check_finite(roots, where, "the positions")
-    notes = (AVERAGE,)
+    notes: tuple[str, ...] = (AVERAGE,)
     turned = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_quat().reshape(count, -1, 4)
     times = frame_times(count, rate)
     if not np.array_equal(times, np.arange(count)):

@@ -54,12 +54,12 @@ def about_y(angles: Array) -> Array:
 
 def rotate(matrices: Array, vectors: Array) -> Array:
     """Apply rotations `[…, 3, 3]` to vectors `[…, 3]`."""
-    return np.einsum("...ij,...j->...i", matrices, vectors)
+    return np.asarray(np.einsum("...ij,...j->...i", matrices, vectors))
 
 
 def wrap(angles: Array) -> Array:
     """Angles in radians within -π … π."""
-    return (angles + np.pi) % (2 * np.pi) - np.pi
+    return np.asarray((angles + np.pi) % (2 * np.pi) - np.pi)
 
 
 def to_six(matrices: Array) -> Array:
