@@ -8,6 +8,7 @@ from vlcli.api import (
     CommandSpec,
     DatasetSpec,
     EncoderSpec,
+    GeneratorSpec,
     HealthCheckSpec,
     MethodSpec,
     ModalitySpec,
@@ -119,4 +120,16 @@ def vlcli_methods() -> Iterator[MethodSpec]:
         paper="LaMP: Language-Motion Pretraining for Motion Generation, Retrieval, and Captioning",
         kind=("align", "generate"),
         recipe="motion/lamp",
+    )
+
+
+@hookimpl
+def vlcli_generators() -> Iterator[GeneratorSpec]:
+    """Motions from sentences."""
+    yield GeneratorSpec(
+        name="lamp",
+        summary="motions from sentences by a trained LaMP (option model: a run of vlcli run lamp)",
+        target="vlcli_motion.methods.lamp.generate:LampGenerator",
+        options="vlcli_motion.methods.lamp.generation_options:MotionGeneratorOptions",
+        modality="motion",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from vlcli_motion.commands import convert
+from vlcli_motion.commands import caption, convert, generate
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -20,3 +20,5 @@ def group() -> None:
 
 
 convert.add_to(app)
+generate.add_to(app)
+caption.add_to(app)

@@ -22,19 +22,17 @@ from vlcli_motion.methods.lamp.captioning import (
     word_tokenizer,
 )
 from vlcli_motion.methods.lamp.config import LampConfig
+from vlcli_motion.methods.lamp.describe import describe
 from vlcli_motion.methods.lamp.evaluation import shuffled
 from vlcli_motion.methods.lamp.generation_options import CaptionerOptions
 from vlcli_motion.methods.lamp.generator_part import GeneratorPart, prompts_of, spread
-from vlcli_motion.methods.lamp.model import Lamp
-from vlcli_motion.methods.lamp.parts import LampBatch, LampPart, PartContext, pad_motions
+from vlcli_motion.methods.lamp.parts import LampBatch, LampPart, PartContext
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from vlcli.registry import Registry
 
-ROWS = 64
-"""Motions whose queries are computed together for the metrics."""
 BEGIN_END = 2
 
 
@@ -163,13 +161,3 @@ def check_positions(model: torch.nn.Module, needed: int, name: str) -> None:
     if isinstance(places, int) and places < needed:
         raise VlcliError("T354", name, f"reads {places} tokens, but queries and caption take {needed}",
                          "lower method.captioner.max_words, or choose another language model")  # fmt: skip
-
-
-@torch.no_grad()
-def describe(lamp: Lamp, captioner: Captioner, motions: Sequence[Tensor], device: torch.device) -> list[str]:
-    """Captions of motions `[T, F]`, in batches; a motion's caption does not depend on the others."""
-    texts: list[str] = []
-    for start in range(0, len(motions), ROWS):
-        features, mask = pad_motions(motions[start : start + ROWS])
-        texts += captioner.write(lamp.motion_states(features.to(device), mask.to(device)))
-    return texts

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FOLDER, LANGUAGE_FOLDER, ADAPTER_FOLDER = "captioner", "language", "adapter"
 JSON_FILE, WEIGHTS_FILE = "captioner.json", "projection.safetensors"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 IGNORED = -100
 """Label of what is not asked: no loss."""
 RESTORE = "restore the folder, or train the model again"
@@ -200,6 +201,9 @@ class Captioner(nn.Module):
             content = TypeAdapter(CaptionerFile).validate_python(read_json(path))
         except ValidationError as error:
             raise VlcliError("W332", str(path), str(error.errors()[0]["msg"]), RESTORE) from error
+        if not (folder / ADAPTER_FOLDER / ADAPTER_WEIGHTS).is_file():
+            # Without it PEFT would look for a pickle.
+            raise VlcliError("W332", str(folder / ADAPTER_FOLDER), f"holds no {ADAPTER_WEIGHTS}", RESTORE)
         language, tokenizer = load_language(content.language or str(folder / LANGUAGE_FOLDER))
         options = CaptionerOptions(
             checkpoint=content.language or None, max_words=content.max_words, beams=content.beams

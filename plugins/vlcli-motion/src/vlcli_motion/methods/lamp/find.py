@@ -8,6 +8,8 @@ from vlcli.data.names import printable
 from vlcli.errors import VlcliError
 
 RECIPE = "lamp"
+GENERATOR_FILE, CAPTIONER_FILE = "generator.json", "captioner/captioner.json"
+"""Which show that a model's folder holds the part."""
 REMEDY = "train one with `vlcli run lamp` and name its run folder with --model"
 
 

@@ -18,12 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from torch import Tensor
 
 from vlcli.align.checkpoints import read_json
+from vlcli.align.vocabulary import UNK
 from vlcli.align.weights import read_safetensors
 from vlcli.errors import VlcliError
 from vlcli.runtime.tensors import save_tensors
 from vlcli_motion.features import features_to_joints, place
 from vlcli_motion.methods.lamp.config import STRIDE, LampConfig
-from vlcli_motion.methods.lamp.find import find_model
+from vlcli_motion.methods.lamp.find import GENERATOR_FILE, find_model
 from vlcli_motion.methods.lamp.generation_options import GeneratorOptions
 from vlcli_motion.methods.lamp.masked_transformer import MaskedTransformer, fill_in
 from vlcli_motion.methods.lamp.model import Lamp
@@ -31,7 +32,7 @@ from vlcli_motion.methods.lamp.saved import MAX_SIZE, load_lamp
 from vlcli_motion.motion import Motion
 from vlcli_motion.skeleton import skeleton_of
 
-JSON_FILE, WEIGHTS_FILE = "generator.json", "generator.safetensors"
+WEIGHTS_FILE = "generator.safetensors"
 FPS = 20.0
 """Frames a second of the features."""
 RESTORE = "restore the folder, or train the model again"
@@ -69,7 +70,7 @@ def new_transformer(
 def save_generator(transformer: MaskedTransformer, options: GeneratorOptions, folder: Path) -> None:
     """Write `generator.json` and `generator.safetensors` beside LaMP's files."""
     fields = {name: getattr(options, name) for name in GeneratorFile.model_fields if name != "format_version"}
-    (folder / JSON_FILE).write_text(json.dumps({"schema": 1} | fields, indent=2) + "\n", encoding="utf-8")
+    (folder / GENERATOR_FILE).write_text(json.dumps({"schema": 1} | fields, indent=2) + "\n", encoding="utf-8")
     tensors = {name: value.detach().cpu().contiguous() for name, value in transformer.state_dict().items()}
     save_tensors(tensors, folder / WEIGHTS_FILE, {"format": "pt"})
 
@@ -80,7 +81,7 @@ def load_generator(folder: Path, config: LampConfig) -> tuple[MaskedTransformer,
     Raises:
         VlcliError: W334 when the folder holds no generator, W335 when a file is damaged, further W codes for weights.
     """
-    path = folder / JSON_FILE
+    path = folder / GENERATOR_FILE
     if not path.is_file():
         raise VlcliError("W334", str(folder), "holds no motion generator",
                          "train with method.generator.share above 0: vlcli run lamp")  # fmt: skip
@@ -119,7 +120,7 @@ class LampGenerator:
     The arguments are the options of `MotionGeneratorOptions`; what is None is as the model was saved.
 
     Raises:
-        VlcliError: W330 when no model is found, W334 when it has no generator, X331 for motions longer than it makes,
+        VlcliError: W330 when no model is found, W334 when it has no generator, U813 for motions longer than it makes,
             other W codes for damaged files.
     """
 
@@ -132,7 +133,7 @@ class LampGenerator:
         from vlcli.runtime.device import resolve_device
 
         self.device = resolve_device(device)
-        self.folder = find_model(None if model is None else Path(model), JSON_FILE)
+        self.folder = find_model(None if model is None else Path(model), GENERATOR_FILE)
         self.saved = load_lamp(self.folder, self.device)
         config = self.saved.lamp.config
         self.transformer, defaults = load_generator(self.folder, config)
@@ -144,8 +145,14 @@ class LampGenerator:
         self.tokens = max(1, round(seconds * FPS / STRIDE))
         if self.tokens > config.max_tokens:
             longest = config.max_tokens * STRIDE / FPS
-            raise VlcliError("X331", f"{seconds:g} seconds", f"this model makes at most {longest:g}",
+            raise VlcliError("U813", f"{seconds:g} seconds", f"this model makes at most {longest:g}",
                              f"ask for {longest:g} seconds or fewer")  # fmt: skip
+
+    def unknown_words(self, prompt: str) -> list[str]:
+        """The words of a prompt that the model's vocabulary lacks."""
+        words = self.saved.tokenizer.encode(prompt, add_special_tokens=False)
+        return sorted({prompt[start:end] for number, (start, end) in zip(words.ids, words.offsets, strict=True)
+                       if number == UNK})  # fmt: skip
 
     def generate(self, prompts: Sequence[str], *, seed: int = 0) -> list[Motion]:
         """One motion for each prompt, in their order; a prompt given twice gives two motions."""
@@ -170,6 +177,6 @@ class LampGenerator:
 
 def motion_of(features: Tensor) -> Motion:
     """Features `[T, 263]` (or 251) as a motion with its feet on the floor."""
-    joints = features_to_joints(features.numpy())
+    joints = features_to_joints(features.numpy(), closing=True)
     skeleton = skeleton_of(joints.shape[1])
     return Motion(place(joints, skeleton).astype("float32"), FPS, skeleton.name)
