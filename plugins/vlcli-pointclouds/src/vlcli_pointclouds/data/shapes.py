@@ -26,8 +26,8 @@ from vlcli.runtime.paths import cache_dir
 from vlcli_pointclouds.cloud import PointCloud, from_shape
 from vlcli_pointclouds.data import furniture, household, outdoors, solids, vehicles
 from vlcli_pointclouds.data.kind import Choice, Kind
-from vlcli_pointclouds.data.ply import write_ply
 from vlcli_pointclouds.shape import Shape
+from vlcli_pointclouds.writers import ply_bytes
 
 Level = Literal["family", "category", "subtype"]
 Pose = Literal["aligned", "upright", "any"]
@@ -324,7 +324,7 @@ def object_file(thing: Thing, pose: Pose, points: int) -> Path:
             shape = Shape(cloud.points.astype(np.float64), normals=normals, vertex_colours=colours)
         # Atomic but not synced: a file that is lost is written again.
         with atomic_path(path, sync=False) as temporary:
-            write_ply(temporary, shape)
+            temporary.write_bytes(ply_bytes(shape))
     return path
 
 
