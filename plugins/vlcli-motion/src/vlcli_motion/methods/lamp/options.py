@@ -33,10 +33,10 @@ class SizeOptions(Options):
     cross_every: int = Field(2, ge=1, description="Every how many blocks queries attend to their context [2].")
     max_words: int = Field(40, ge=4, le=512, description="Longer texts are cut [32].")
     dim: int = Field(64, ge=2, description="Width of the joint space [512].")
-    dropout: float = Field(0.1, ge=0, lt=1, description="In the Q-Former [0.1].")
+    dropout: float = Field(0.0, ge=0, lt=1, description="In the Q-Former [0.1].")
     text_context: Literal["states", "embeddings"] = Field("states", description="What queries read of a text: its "
                                                           "states, or as released its word embeddings.")  # fmt: skip
-    init_std: float = Field(0.05, gt=0, description="Deviation of the initial weights [0.02].")
+    init_std: float = Field(0.1, gt=0, description="Deviation of the initial weights [0.02].")
 
     def config(self) -> LampConfig:
         """The sizes as the model takes them."""
@@ -50,6 +50,7 @@ class LampOptions(SizeOptions):
     vq_lr_scale: float = Field(1.0, gt=0, description="Multiplies the learning rate in that stage.")
     vq_batch: int = Field(32, ge=2, description="Motions in a batch of that stage.")
     lamp_share: float = Field(1.0, gt=0, description="Steps of the language-motion pretraining.")
+    lamp_lr_scale: float = Field(1.0, gt=0, description="Multiplies the learning rate in that stage.")
     terms: Terms = Field(("contrast", "matching", "caption", "codes"), description="Which losses it sums.")
     condition: Literal["lamp", "static"] = Field("lamp", description="static: in its place a bag of words is "
                          "contrasted with single frames, a baseline for the generator.")  # fmt: skip

@@ -103,9 +103,11 @@ class LampMethod(Method):
         options = self.options
         stages = [Stage(VQ, trainable=("lamp.vq.*",), share=options.vq_share, learning_rate_scale=options.vq_lr_scale)]
         if options.condition == "static":
-            stages.append(Stage(STATIC, trainable=("static.*",), share=options.lamp_share))
+            stages.append(Stage(STATIC, trainable=("static.*",), share=options.lamp_share,
+                                learning_rate_scale=options.lamp_lr_scale))  # fmt: skip
         else:
-            stages.append(Stage(PRETRAIN, trainable=("lamp.*",), frozen=("lamp.vq.*",), share=options.lamp_share))
+            stages.append(Stage(PRETRAIN, trainable=("lamp.*",), frozen=("lamp.vq.*",), share=options.lamp_share,
+                                learning_rate_scale=options.lamp_lr_scale))  # fmt: skip
         for name in self.parts:
             part = self.part(name)
             stages.append(Stage(name, trainable=(f"parts.{name}.*",), share=part.share,
