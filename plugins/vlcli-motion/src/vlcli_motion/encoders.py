@@ -19,6 +19,8 @@ from vlcli_motion.skeleton import SKELETONS, SkeletonName
 
 STRIDE = 4
 """Frames a token."""
+FITTED = 500
+"""Motions that mean and spread are taken from."""
 
 
 class MotionTransformer(Encoder):
@@ -67,12 +69,13 @@ class MotionTransformer(Encoder):
         self.pool = nn.Linear(heads * dim, dim)
 
     def fit(self, items: list[Any]) -> None:
-        """Mean and spread of the training motions.
+        """Mean and spread of the training motions, of at most `FITTED` at equal steps through them.
 
         Raises:
             VlcliError: as `preprocess` does.
         """
-        features = torch.cat([self.preprocess(item)["features"] for item in items])
+        chosen = items[:: max(1, len(items) // FITTED)]
+        features = torch.cat([self.preprocess(item)["features"] for item in chosen])
         layout = layout_of(SKELETONS[self.skeleton].count)
         std = features.std(0, correction=0)
         for name in ("turn", "velocity", "height", "positions", "rotations", "velocities", "contacts"):

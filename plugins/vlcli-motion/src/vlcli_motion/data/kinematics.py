@@ -27,6 +27,7 @@ from vlcli_motion.data.kinematics_body import (
 from vlcli_motion.data.kinematics_stage import Stage
 from vlcli_motion.data.kinematics_steps import FPS, Gait, seconds_axis, smooth, step_through
 from vlcli_motion.data.scripts import KINDS, Move, Script, starts_seated
+from vlcli_motion.features import place
 
 PACE = {"slowly": 0.62, "quickly": 1.55}
 
@@ -103,10 +104,7 @@ def act(script: Script, seed: int, shortest: float = 2.0, longest: float = 6.0) 
         stage.follow(frames)
         parts.append(frames)
     frames = finished(concatenate(parts), style, rng, facing_right(script))
-    joints = pose(frames)
-    joints[..., [0, 2]] -= joints[0, 0, [0, 2]]
-    joints[..., 1] -= joints[..., 1].min()
-    return joints
+    return place(pose(frames)).astype(np.float32)
 
 
 def facing_right(script: Script) -> int:

@@ -24,7 +24,7 @@ from vlcli.runtime.paths import cache_dir
 from vlcli_motion.data.captions import captions_of
 from vlcli_motion.data.scripts import KINDS, Move, Script, draw_script, is_ordered_pair
 
-VERSION = 2
+VERSION = 3
 """Part of the cache folder's name; raise it when the motions change."""
 SHARES = {"test": 0.2, "val": 0.1}
 """Share of all scripts that is held out."""
