@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from vlcli_motion.commands import caption, convert, generate
+from vlcli_motion.commands import caption, convert, draw, generate
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -20,5 +20,6 @@ def group() -> None:
 
 
 convert.add_to(app)
+draw.add_to(app)
 generate.add_to(app)
 caption.add_to(app)
