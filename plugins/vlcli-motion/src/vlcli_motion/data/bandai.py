@@ -25,8 +25,8 @@ NAME = re.compile(r"dataset-(?P<part>\d)_(?P<content>[a-z-]+)_(?P<style>[a-z-]+)
 
 CONTENTS: Mapping[str, tuple[str, ...]] = {
     "bow": ("bows", "bends forward in a bow"),
-    "bye": ("waves goodbye once", "gives a short wave goodbye"),
-    "byebye": ("waves goodbye again and again", "keeps waving goodbye"),
+    "bye": ("waves goodbye", "says goodbye with a wave"),
+    "byebye": ("waves bye-bye", "says bye-bye with a wave"),
     "call": ("calls somebody over", "beckons somebody"),
     "dash": ("dashes forward", "sprints forward"),
     "guide": ("shows somebody the way", "points out the way with an arm"),
