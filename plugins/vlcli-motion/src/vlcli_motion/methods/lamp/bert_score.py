@@ -2,8 +2,8 @@
 
 Zhang et al., "BERTScore: Evaluating Text Generation with BERT" (ICLR 2020), without idf weights and baseline rescaling;
 LaMP captions a generated motion and takes the BERTScore of that caption against the prompt. The package `bert-score`
-gives the same numbers (a test compares them) but reads any pickle that it is pointed to; here the token vectors come
-from any text encoder of the registry.
+gives the same numbers (a test compares them), but reads any pickle that it is pointed to and fails on an empty caption
+under transformers 5; here the token vectors come from any text encoder of the registry.
 """
 
 from __future__ import annotations

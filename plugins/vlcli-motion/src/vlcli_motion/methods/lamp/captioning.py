@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from vlcli.align.checkpoints import load_pretrained, open_checkpoint, read_config, read_json
@@ -148,6 +149,8 @@ class Captioner(nn.Module):
     @torch.no_grad()
     def write(self, states: Tensor, batch_size: int = 64) -> list[str]:
         """A caption for each motion from its queries `[B, Q, D]`: the most probable, by greedy or beam search."""
+        if not len(states):
+            return []
         training = self.training
         self.eval()
         tokenizer, texts = self.tokenizer, []
@@ -210,7 +213,7 @@ class Captioner(nn.Module):
         )
         try:
             model = cls(language, tokenizer, content.prefix_width, options, folder / ADAPTER_FOLDER)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             reason = (str(error).strip().splitlines() or [""])[0]
             raise VlcliError("W332", str(folder / ADAPTER_FOLDER), f"can not be read ({reason})", RESTORE) from error
         tensors = read_safetensors(folder / WEIGHTS_FILE, model.projection.state_dict())
