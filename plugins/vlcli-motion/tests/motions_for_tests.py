@@ -36,7 +36,7 @@ def roots(seed: int, frames: int) -> Array:
     """A smooth path `[T, 3]` of hips some 0.9 m above the ground."""
     random = np.random.default_rng(seed + 1)
     steps = gaussian_filter1d(random.normal(size=(frames, 3)), 4, axis=0) * [0.1, 0.01, 0.1]
-    return np.asarray(np.cumsum(steps, axis=0) + [0.0, 0.9, 0.0])
+    return np.asarray(np.cumsum(steps, axis=0) + np.array([0.0, 0.9, 0.0]))
 
 
 def walk(

@@ -96,7 +96,8 @@ def skeleton_text(names: dict[str, str], spine: tuple[str, ...], collar: bool = 
 
 def named(left: str, right: str, parts: dict[str, str], middle: dict[str, str]) -> dict[str, str]:
     """Names of all joints from patterns with `{}` for the part."""
-    sides = {f"{side}_{part}": pattern.format(name) if name else "" for side, pattern in (("left", left), ("right", right))
+    patterns = {"left": left, "right": right}
+    sides = {f"{side}_{part}": pattern.format(name) if name else "" for side, pattern in patterns.items()
              for part, name in parts.items()}  # fmt: skip
     return {**sides, **middle}
 
@@ -114,7 +115,8 @@ CUSTOMS = {
     "mixamo": (named("mixamorig:Left{}", "mixamorig:Right{}", MIXAMO,
                      {"pelvis": "mixamorig:Hips", "neck": "mixamorig:Neck", "head": "mixamorig:Head"}),
                ("mixamorig:Spine", "mixamorig:Spine1", "mixamorig:Spine2"), True),
-    "lafan1": (named("Left{}", "Right{}", {**MIXAMO, "foot": "Toe"}, {"pelvis": "Hips", "neck": "Neck", "head": "Head"}),
+    "lafan1": (named("Left{}", "Right{}", {**MIXAMO, "foot": "Toe"},
+                     {"pelvis": "Hips", "neck": "Neck", "head": "Head"}),
                ("Spine", "Spine1", "Spine2"), True),
     "cmu": (named("Left{}", "Right{}", MIXAMO, {"pelvis": "Hips", "neck": "Neck", "head": "Head"}),
             ("LowerBack", "Spine", "Spine1"), True),
@@ -148,15 +150,15 @@ def test_forward_kinematics_by_hand(tmp_path: Path) -> None:
     assert bvh.channels[1] == ("Yposition", "Zrotation")
     assert bvh.frame_time == pytest.approx(0.05)
     found = joint_positions(bvh)
-    # Frame 0: a quarter turn about y takes (1, 5, 0) to (0, 5, -1), then a quarter about z takes (0, 2, 0) to (-2, 0, 0).
+    # Frame 0: a quarter turn about y takes (1, 5, 0) to (0, 5, -1), one about z takes (0, 2, 0) to (-2, 0, 0).
     np.testing.assert_allclose(found[0][0], [1, 2, 3])
     np.testing.assert_allclose(found[1][0], [1, 7, 2], atol=1e-12)
     np.testing.assert_allclose(found[2][0], [1, 7, 4], atol=1e-12)
     np.testing.assert_allclose(found[3][0], [4, 7, 4], atol=1e-12)
     # Frame 1: the order of channels is the order of rotations, Y then Z then X.
     base = Rotation.from_euler("YZX", [0, 30, 60], degrees=True)
-    np.testing.assert_allclose(found[1][1], [1, 2, 3] + base.apply([1, 0, 0]), atol=1e-12)
-    np.testing.assert_allclose(found[3][1], [1, 2, 3] + base.apply([1, 2, 3]), atol=1e-12)
+    np.testing.assert_allclose(found[1][1], np.array([1, 2, 3]) + base.apply([1, 0, 0]), atol=1e-12)
+    np.testing.assert_allclose(found[3][1], np.array([1, 2, 3]) + base.apply([1, 2, 3]), atol=1e-12)
 
 
 @settings(max_examples=25)
@@ -230,9 +232,9 @@ def test_what_is_missing_is_listed() -> None:
 def test_units_are_told_by_the_height(tmp_path: Path) -> None:
     names, spine, _ = CUSTOMS["lafan1"]
     heights = []
-    for unit, note in ((1.0, ""), (100.0, "centimetres"), (1000.0, "millimetres"), (39.37, "inches"), (17.716, "CMU")):
+    for scale, note in ((1.0, ""), (100.0, "centimetres"), (1000.0, "millimetres"), (39.37, "inches"), (17.716, "CMU")):
         path = tmp_path / "a.bvh"
-        path.write_text(skeleton_text(names, spine, unit=unit))
+        path.write_text(skeleton_text(names, spine, unit=scale))
         motion = read_motion(path)
         heights.append(float(motion.joints[0, 15, 1]))
         assert " ".join(motion.notes).startswith(note) and bool(motion.notes) == bool(note)
@@ -336,7 +338,7 @@ def test_real_clips() -> None:
     assert np.median(clearance) < 0.03 and max(clearance) < 0.12, "feet are near the floor"
     assert min(lean) > 0.1, "heads are above hips"
     assert min(toes) > 0.02, "toes point the way the body faces"
-    assert min(heights) > 1.2 and max(heights) < 1.8
+    assert min(heights) > 1.1 and max(heights) < 1.8
 
 
 def test_real_clips_survive_writing(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def test_layout() -> None:
     for layout, skeleton in ((LAYOUT, HUMANML3D), (KIT_LAYOUT, KIT)):
         assert layout.width == skeleton.features == skeleton_of(skeleton.count).features
         ends = [getattr(layout, part) for part in PARTS]
-        assert all(first.stop == second.start for first, second in zip(ends, ends[1:], strict=False))
+        assert all(first.stop == second.start for first, second in pairwise(ends))
 
 
 def test_joints_of_the_sample_give_its_features() -> None:
@@ -72,7 +73,7 @@ def test_features_of_the_sample_come_back() -> None:
 @given(st.integers(0, 10_000), st.floats(-3, 3), st.floats(-50, 50), st.floats(-50, 50), st.floats(-2, 2))
 def test_features_do_not_depend_on_place_and_heading(seed: int, turn: float, x: float, z: float, rounds: float) -> None:
     joints = walk(seed, turns=rounds)
-    moved = rotate(about_y(np.float64(turn)), joints) + [x, 0.4, z]
+    moved = rotate(about_y(np.float64(turn)), joints) + np.array([x, 0.4, z])
     first, second = joints_to_features(joints), joints_to_features(moved)
     # A foot whose speed is just at the threshold may fall on either side.
     contacts = LAYOUT.contacts
@@ -180,7 +181,7 @@ def test_rotations(seed: int) -> None:
 def test_the_skeletons_are_whole() -> None:
     for skeleton in SKELETONS.values():
         assert all(parent < joint for joint, parent in enumerate(skeleton.parents))
-        chained = {(a, b) for chain in skeleton.chains for a, b in zip(chain, chain[1:], strict=False)}
+        chained = {(a, b) for chain in skeleton.chains for a, b in pairwise(chain)}
         assert chained == set(skeleton.bones)
         assert [skeleton.mirror[other] for other in skeleton.mirror] == list(range(skeleton.count))
         mirrored = skeleton.rest[list(skeleton.mirror)] * [-1, 1, 1]

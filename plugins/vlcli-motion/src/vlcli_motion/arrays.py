@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,7 +20,9 @@ MOST_ARRAY_BYTES = 100_000_000
 MOST_MEMBERS = 1000
 COPY = "replace it by a good copy"
 _HEADER_ERRORS = (ValueError, TypeError, SyntaxError, KeyError, EOFError, OverflowError, RecursionError,
-                  AttributeError, IndexError, MemoryError)  # fmt: skip
+                  AttributeError, IndexError, MemoryError, tokenize.TokenError)  # fmt: skip
+
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 
 
 def read_array(stream: IO[bytes], size: int, where: str) -> np.ndarray:
@@ -86,8 +89,11 @@ class Archive:
         if name is None:
             return None
         entry = self.entries[name]
-        with self.archive.open(entry) as member:
-            return read_array(member, entry.file_size, f"{self.where} ({ascii(name)[1:-1]})")
+        try:
+            with self.archive.open(entry) as member:
+                return read_array(member, entry.file_size, f"{self.where} ({ascii(name)[1:-1]})")
+        except _ZIP_ERRORS as error:
+            raise damaged(self.where, error) from error
 
 
 @contextmanager
@@ -98,8 +104,14 @@ def open_archive(path: Path, where: str) -> Iterator[Archive]:
         VlcliError: D812 for a damaged or protected zip file, D802 for too many members.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield Archive(archive, where)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
-        reason = ascii(" ".join(str(error).split())[:100])[1:-1]
-        raise VlcliError("D812", where, f"is a damaged or protected zip file ({reason})", COPY) from error
+        archive = zipfile.ZipFile(path)
+    except _ZIP_ERRORS as error:
+        raise damaged(where, error) from error
+    with archive:
+        yield Archive(archive, where)
+
+
+def damaged(where: str, error: Exception) -> VlcliError:
+    """The refusal of a zip file that can not be unpacked."""
+    reason = ascii(" ".join(str(error).split())[:100])[1:-1]
+    return VlcliError("D812", where, f"is a damaged or protected zip file ({reason})", COPY)

@@ -102,7 +102,7 @@ class Words:
         self.waiting = words[1:]
         return words[0]
 
-    def number(self, what: str) -> float:
+    def number(self, what: str, largest: float = LARGEST) -> float:
         """The next word as a number.
 
         Raises:
@@ -113,7 +113,7 @@ class Words:
             value = float(word)
         except ValueError as error:
             raise self.fail("D801", f"{what} is {word[:40]!a}, not a number") from error
-        if not math.isfinite(value) or abs(value) > LARGEST:
+        if not math.isfinite(value) or abs(value) > largest:
             raise self.fail("D804", f"{what} is {word[:40]}, which no skeleton has")
         return value
 
@@ -256,7 +256,7 @@ def read_frames(words: Words, width: int) -> tuple[Array, float, tuple[str, ...]
         VlcliError: D801-D806, D813.
     """
     words.expect("Frames:")
-    announced = words.number("the number of frames")
+    announced = words.number("the number of frames", largest=1e18)
     if announced != int(announced) or announced < 0:
         raise words.fail("D801", f"announces {announced:g} frames")
     count = int(announced)
@@ -283,6 +283,8 @@ def read_frames(words: Words, width: int) -> tuple[Array, float, tuple[str, ...]
         numbers = line.split()
         if not numbers:
             continue
+        if len(numbers) < width and words.position >= len(words.data):
+            raise words.fail("D803", f"announces {count:,} frames and ends within frame {row + 1:,}")
         if len(numbers) != width:
             raise words.fail("D805", f"has {len(numbers):,} numbers in frame {row + 1:,}, not one for each of its "
                              f"{width:,} channels")  # fmt: skip

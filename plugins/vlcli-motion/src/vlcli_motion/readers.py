@@ -61,7 +61,7 @@ def array_motion(values: np.ndarray, where: str, options: ReadingOptions, fps: f
     """
     notes: tuple[str, ...] = ()
     shape = values.shape
-    if len(shape) in (3, 4) and shape[0] == 1:
+    if shape[:1] == (1,) and (len(shape) == 4 or (len(shape) == 3 and shape[2] in (263, 251))):
         values = values[0]
     if values.ndim == 3 and values.shape[0] in JOINT_COUNTS and values.shape[1] == 3 != values.shape[2]:
         values, notes = np.moveaxis(values, 2, 0), ("frames were the last axis",)
@@ -159,7 +159,7 @@ def poses_motion(
                          "add mocap_framerate to the file, or say VLCLI_MOTION=fps=…")  # fmt: skip
     check_frames(count, where)
     check_rate(rate, where)
-    vectors = np.asarray(poses[:, :BODY], dtype=np.float64).reshape(count, HUMANML3D.count, 3)
+    vectors = np.array(poses[:, :BODY], dtype=np.float64).reshape(count, HUMANML3D.count, 3)
     check_finite(vectors, where, "the poses")
     check_finite(roots, where, "the positions")
     notes: tuple[str, ...] = (AVERAGE,)
