@@ -134,17 +134,20 @@ def chain_rotations(joints: Array, skeleton: Skeleton, towards: Array) -> Array:
         joints: `[T, J, 3]`.
         towards: `[T, 3, 3]`, the root's: it turns the body's heading to +z. It is the start of every chain.
     """
-    local = np.tile(np.eye(3), (*joints.shape[:2], 1, 1))
-    local[:, 0] = towards
+    bones = np.zeros_like(joints)
+    before = np.zeros(skeleton.count, dtype=np.int64)
     for chain in skeleton.chains:
-        before = towards
-        for parent, joint in pairwise(chain):
-            bones = unit(joints[:, joint] - joints[:, parent])
-            # A bone without length has no direction: it stays as it is at rest.
-            bones = np.where(np.abs(bones).sum(-1, keepdims=True) > 0, bones, skeleton.directions[joint])
-            turned = between(skeleton.directions[joint], bones)
-            local[:, joint] = np.swapaxes(before, -1, -2) @ turned
-            before = turned
+        for number, (parent, joint) in enumerate(pairwise(chain)):
+            bones[:, joint] = joints[:, joint] - joints[:, parent]
+            before[joint] = parent if number else 0
+    # A bone without length has no direction: it stays as it is at rest.
+    bones = unit(bones)
+    turned = between(
+        skeleton.directions, np.where(np.abs(bones).sum(-1, keepdims=True) > 0, bones, skeleton.directions)
+    )
+    turned[:, 0] = towards
+    local = np.swapaxes(turned[:, before], -1, -2) @ turned
+    local[:, 0] = towards
     return local
 
 

@@ -35,9 +35,13 @@ def between(start: Array, end: Array) -> Array:
     """
     start, end = np.broadcast_arrays(start, end)
     cosine = (start * end).sum(-1)[..., None, None]
-    cross = cross_matrix(np.cross(start, end))
+    cross = np.cross(start, end)
     opposite = cosine < -1 + 1e-7
-    turned = np.eye(3) + cross + cross @ cross / np.where(opposite, 1.0, 1 + cosine)
+    # Rodrigues' formula with the sine's axis and the cosine as they are: c I + [w]x + w w^T / (1 + c).
+    outer = cross[..., :, None] * cross[..., None, :]
+    turned = cosine * np.eye(3) + cross_matrix(cross) + outer / np.where(opposite, 1.0, 1 + cosine)
+    if not opposite.any():
+        return np.asarray(turned)
     # An axis at a right angle to start: the coordinate axis that is least like it, without its share of start.
     least = np.eye(3)[np.abs(start).argmin(-1)]
     axis = unit(least - (least * start).sum(-1, keepdims=True) * start)
