@@ -34,7 +34,8 @@ MIB = 2**20
 THREADS = 2
 # Rows of issue 5's table, and the command line's start; every row of a benchmark belongs to one of them.
 TOPICS = ("losses", "gradcache", "frozen towers", "text encoding", "image embedding", "search", "unchanged files",
-          "training step", "cpu back end", "growth", "determinism", "start-up", "molecules")  # fmt: skip
+          "training step", "cpu back end", "growth", "determinism", "start-up", "molecules",
+          "point clouds")  # fmt: skip
 PACKAGES = (
     "torch",
     "numpy",

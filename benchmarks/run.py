@@ -25,7 +25,7 @@ import common
 from common import EVIDENCE, FOLDER, THREADS, Part, Row, Settings, Spec, make_row
 
 SCRIPTS = ("startup", "losses", "gradcache", "frozen", "text_encoding", "image_embedding", "search", "embed",
-           "training", "cpu_backend", "growth", "determinism", "molecules")  # fmt: skip
+           "training", "cpu_backend", "growth", "determinism", "molecules", "pointclouds")  # fmt: skip
 """The scripts of this folder that name rows in `PARTS`, in the order of the table."""
 
 PAGE = FOLDER.parent / "docs" / "benchmarks.md"

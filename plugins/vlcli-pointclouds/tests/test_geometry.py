@@ -166,6 +166,17 @@ def test_blocks_do_not_change_results(monkeypatch: pytest.MonkeyPatch) -> None:
         assert all(torch.equal(a, b) for a, b in zip(whole, parts, strict=True)), size
 
 
+def test_tensors_and_arrays_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accelerators run the same lines in torch as the CPU runs in NumPy."""
+    xyz = random_clouds(5, 4, 300)
+    start = torch.tensor([0, 7, 299, 3])
+    centres = random_clouds(6, 4, 21)
+    arrays_found = farthest_point_sample(xyz, 40, start), ball_query(0.4, 8, xyz, centres), knn(8, xyz, centres)
+    monkeypatch.setattr(geometry, "memory", lambda values: values)
+    tensors_found = farthest_point_sample(xyz, 40, start), ball_query(0.4, 8, xyz, centres), knn(8, xyz, centres)
+    assert all(torch.equal(a, b) for a, b in zip(arrays_found, tensors_found, strict=True))
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**31), st.integers(2, 60))
 def test_permuted_points_give_permuted_results(seed: int, points: int) -> None:

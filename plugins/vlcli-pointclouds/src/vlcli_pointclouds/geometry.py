@@ -1,4 +1,8 @@
-"""Geometry of batches of points, in plain torch: distances, farthest point sampling, neighbourhoods.
+"""Geometry of batches of points without own kernels: distances, farthest point sampling, neighbourhoods.
+
+On the CPU the inner loops run in NumPy over the tensors' memory, on accelerators the same lines run in torch: for
+arrays of this size NumPy's calls cost less, its argmax and nonzero are ten times as fast, and thousands of small
+operations do not wait for a second thread each.
 
 Everything is computed from differences of coordinates, one rounding per operation, never from a matrix product: the
 result for a cloud is the same bits whatever other clouds are in its batch, and squared distances are never negative.
@@ -7,7 +11,9 @@ Indices carry no gradient. Sources: PointNet++ (Qi et al. 2017, section 3) as in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,29 +58,24 @@ def farthest_point_sample(xyz: Tensor, count: int, start: Tensor | None = None) 
     chosen = torch.zeros(batch, count, dtype=torch.int64, device=xyz.device)
     if start is not None:
         chosen[:, 0] = start
-    at_once = max(1, (CHUNK // 8) // points) if xyz.device.type == "cpu" else batch
+    at_once = max(1, CHUNK // 8 // points) if xyz.device.type == "cpu" else batch
     for first in range(0, batch, at_once):
         part = slice(first, first + at_once)
-        fill_farthest(planes(xyz[part]), chosen[part])
+        fill_farthest(memory(planes(xyz[part])), memory(chosen[part]))
     return chosen
 
 
-def fill_farthest(coordinates: Tensor, chosen: Tensor) -> None:
-    """Continue `chosen` `[B, S]`, whose first column is given, over `coordinates` `[3, B, N]`."""
-    nearest = torch.full_like(coordinates[0], torch.inf)
-    distance, term = torch.empty_like(nearest), torch.empty_like(nearest)
-    # NumPy finds the first of the largest values ten times as fast as torch on the CPU.
-    on_cpu = nearest.device.type == "cpu" and nearest.dtype != torch.bfloat16
-    last = chosen[:, :1].clone()
-    seen, found = (nearest.numpy(), last[:, 0].numpy()) if on_cpu else (None, None)
+def fill_farthest(coordinates: Any, chosen: Any) -> None:
+    """Continue `chosen` `[B, S]`, whose first column is given, over `coordinates` `[3, B, N]`; arrays or tensors."""
+    library = library_of(coordinates)
+    difference = library.empty_like(coordinates)
+    nearest = library.full_like(coordinates[0], math.inf)
+    clouds = library.arange(len(chosen), device=coordinates.device)
     for number in range(1, chosen.shape[1]):
-        squares_to(coordinates, coordinates.gather(2, last.expand(3, -1, -1)), distance, term)
-        torch.minimum(nearest, distance, out=nearest)
-        if seen is None:
-            last = nearest.argmax(1, keepdim=True)
-        else:
-            np.argmax(seen, axis=1, out=found)
-        chosen[:, number] = last[:, 0]
+        last = coordinates[:, clouds, chosen[:, number - 1]][..., None]
+        distance = add_squares(coordinates, last, difference)
+        library.minimum(nearest, distance, out=nearest)
+        chosen[:, number] = nearest.argmax(1)
 
 
 @torch.no_grad()
@@ -103,11 +104,10 @@ def ball_query(radius: float, count: int, xyz: Tensor, centres: Tensor) -> Tenso
 def first_inside(distance: Tensor, limit: float, count: int) -> Tensor:
     """Columns of the first `count` values up to `limit` in each row of `distance` `[R, N]` -> `[R, count]`."""
     rows, points = distance.shape
-    inside = (distance <= limit).flatten()
-    if inside.device.type == "cpu":  # ten times as fast as torch.nonzero
-        hits = torch.from_numpy(np.flatnonzero(inside.numpy()))
+    if distance.device.type == "cpu":
+        hits = torch.from_numpy(np.flatnonzero(distance.numpy() <= limit))
     else:
-        hits = inside.nonzero()[:, 0]
+        hits = (distance <= limit).flatten().nonzero()[:, 0]
     starts = torch.searchsorted(hits, torch.arange(rows + 1, device=hits.device) * points)
     numbers = starts.diff()
     # The hits of a row follow one another; places beyond its number show its first one.
@@ -151,17 +151,15 @@ def distance_chunks(xyz: Tensor, centres: Tensor) -> Iterator[tuple[slice, Tenso
     size = CHUNK if xyz.device.type == "cpu" else ACCELERATOR_CHUNK
     height = max(1, min(groups, size // points))  # groups of one cloud in a block
     clouds = max(1, min(batch, size // (points * groups)))  # several clouds where they are small
-    distance = coordinates.new_empty(clouds * height, points)
-    term = torch.empty_like(distance)
+    room = coordinates.new_empty(3, clouds * height, points)
     for cloud in range(0, batch, clouds):
         for first in range(0, groups, height):
             part = middles[:, cloud : cloud + clouds, first : first + height, None]
             rows = part.shape[1] * part.shape[2]
-            shape = (part.shape[1], part.shape[2], points)
-            block, room = distance[:rows].view(shape), term[:rows].view(shape)
-            squares_to(coordinates[:, cloud : cloud + clouds, None, :], part, block, room)
+            difference = room[:, :rows].view(3, part.shape[1], part.shape[2], points)
+            add_squares(memory(coordinates[:, cloud : cloud + clouds, None, :]), memory(part), memory(difference))
             begin = cloud * groups + first
-            yield slice(begin, begin + rows), distance[:rows]
+            yield slice(begin, begin + rows), room[0, :rows]
 
 
 def planes(xyz: Tensor) -> Tensor:
@@ -169,14 +167,24 @@ def planes(xyz: Tensor) -> Tensor:
     return xyz.detach().to(torch.promote_types(xyz.dtype, torch.float32)).permute(2, 0, 1).contiguous()
 
 
-def squares_to(first: Tensor, second: Tensor, total: Tensor, term: Tensor) -> None:
-    """`total` becomes the sum over the leading axis of squared differences; `term` is room for one of them.
+def memory(values: Tensor) -> Any:
+    """A tensor on the CPU as an array over the same memory; on an accelerator the tensor."""
+    return values.numpy() if values.device.type == "cpu" else values
+
+
+def library_of(values: Any) -> Any:
+    """The module whose functions take `values`; those used here have the same names and arguments in both."""
+    return torch if isinstance(values, Tensor) else np
+
+
+def add_squares(first: Any, second: Any, room: Any) -> Any:
+    """Sum over the leading axis (3) of squared differences, in `room[0]`; the rest of `room` is overwritten.
 
     Product and sum stay separate operations: fused ones round differently at the end of a row.
     """
-    torch.sub(first[0], second[0], out=total)
-    total.mul_(total)
-    for axis in (1, 2):
-        torch.sub(first[axis], second[axis], out=term)
-        term.mul_(term)
-        total.add_(term)
+    library = library_of(room)
+    library.subtract(first, second, out=room)
+    library.multiply(room, room, out=room)
+    library.add(room[0], room[1], out=room[0])
+    library.add(room[0], room[2], out=room[0])
+    return room[0]

@@ -63,9 +63,12 @@ class PointEncoder(Encoder):
         parts = [cloud.points[: self.num_points]] + ([] if rest is None else [rest[: self.num_points]])
         points = torch.from_numpy(np.concatenate(parts, axis=1))[None]
         varied = augment(points, torch.Generator().manual_seed(rng.getrandbits(63)), self.channels)[0].numpy()
-        changed = {self.channels: varied[:, 3:]} if rest is not None else {}
-        plain = {"normals": None, "colours": None, "vertices": None, "faces": None, "face_colours": None}
-        return replace(cloud, **(plain | {"points": varied[:, :3]} | changed))
+        further = varied[:, 3:] if self.extra else None
+        return replace(
+            cloud, points=varied[:, :3], vertices=None, faces=None, face_colours=None,
+            normals=further if self.channels == "normals" else None,
+            colours=further if self.channels == "colours" else None,
+        )  # fmt: skip
 
     def split(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         """Coordinates `[B, N, 3]` and further channels `[B, N, C]`, or None without any."""
@@ -121,9 +124,10 @@ def join(linear: nn.Linear, rows: Tensor, group: Tensor, *, group_first: bool) -
     Returns:
         `[G * K, outputs]`.
     """
-    split = [group.shape[-1], rows.shape[-1]] if group_first else [rows.shape[-1], group.shape[-1]]
-    parts = linear.weight.split(split, dim=1)
-    of_group, of_rows = parts if group_first else (parts[1], parts[0])
+    border = group.shape[-1] if group_first else rows.shape[-1]
+    of_group, of_rows = linear.weight[:, :border], linear.weight[:, border:]
+    if not group_first:
+        of_group, of_rows = of_rows, of_group
     once = functional.linear(group, of_group, linear.bias)
     return (functional.linear(rows, of_rows) + once[:, None]).flatten(0, 1)
 
