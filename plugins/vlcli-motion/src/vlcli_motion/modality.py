@@ -46,10 +46,10 @@ class MotionModality:
         return pad_and_stack(inputs)
 
     def preview(self, source: Source, size: int = 256) -> bytes:
-        """A PNG with a strip of stick figures, at most `size` pixels a side."""
-        from vlcli_motion.drawing import strip_png
+        """A PNG with stick figures in two rows, `size` pixels a side."""
+        from vlcli_motion.drawing import preview_png
 
-        return strip_png(self.load(source), size)
+        return preview_png(self.load(source), size)
 
     def view(self, source: Source) -> View:
         """The motion to play and turn in a page."""
