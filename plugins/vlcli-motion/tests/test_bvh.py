@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from vlcli_motion.bvh import bvh_motion, joint_positions, read_bvh
 from vlcli_motion.bvh_writing import bvh_text, write_bvh
-from vlcli_motion.features import facing, place
+from vlcli_motion.features import facing, headings, place
 from vlcli_motion.mapping import map_joints, plain
 from vlcli_motion.motion import Motion
 from vlcli_motion.normalise import frame_times, motion_of, resample
@@ -339,6 +339,21 @@ def test_real_clips() -> None:
     assert min(lean) > 0.1, "heads are above hips"
     assert min(toes) > 0.02, "toes point the way the body faces"
     assert min(heights) > 1.1 and max(heights) < 1.8
+
+
+def test_left_and_right_are_those_of_the_labels() -> None:
+    folder = shared("bandai_motion", "bvh")
+    for side, other, sign in (("left", "right", 1), ("right", "left", -1)):
+        raised = sorted(folder.glob(f"*raise-up-{side}-hand*.bvh"))[:4]
+        turning = sorted(folder.glob(f"*walk-turn-{side}*.bvh"))[:3]
+        assert raised and turning
+        for path in raised:
+            joints = read_motion(path).joints
+            tops = [float((joints[:, HUMANML3D.index(f"{arm}_wrist"), 1]).max()) for arm in (side, other)]
+            assert tops[0] > tops[1] + 0.3, path.name
+        for path in turning:
+            angles = np.degrees(np.unwrap(headings(read_motion(path).joints.astype(np.float64))))
+            assert 60 < sign * (angles[-1] - angles[0]) < 120, path.name
 
 
 def test_real_clips_survive_writing(tmp_path: Path) -> None:
