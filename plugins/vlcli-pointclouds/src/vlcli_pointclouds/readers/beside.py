@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from vlcli.data.files import check_file
-from vlcli.data.names import printable
 from vlcli.errors import VlcliError
 from vlcli_pointclouds.readers.content import Content, read_content
 
@@ -44,8 +43,8 @@ def file_beside(content: Content, name: str) -> Path:
                          "only files in its own folder are read") from error  # fmt: skip
     try:
         check_file(path)
-    except OSError as error:  # such as a name that is too long to be looked up
-        raise VlcliError("D111", printable(content.path), f"names {said}, which can not be read") from error
+    except VlcliError as error:
+        raise VlcliError(error.code, content.where, f"names {said}: {error.message}", error.help) from error
     return path
 
 

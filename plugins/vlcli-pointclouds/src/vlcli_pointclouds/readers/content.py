@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,7 +45,8 @@ def read_content(path: Path, where: str, ceiling: int | None = None) -> Content:
     limit = min(MOST_BYTES if ceiling is None else ceiling, max_file_bytes())
     try:
         with path.open("rb") as file:
-            data = file.read(limit + 1)
+            # A read allocates all that it is asked for, so it is asked for no more than there is.
+            data = file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)
     except OSError as error:
         raise VlcliError("D113", where, f"can not be read ({error.strerror})", "check its permissions") from error
     check_bytes(len(data), limit, where)
