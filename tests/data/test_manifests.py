@@ -135,7 +135,11 @@ def test_columns_are_recognised() -> None:
     columns = find_columns([" File_Name", "Caption", "caption_2", "Label", "SPLIT", "url"], "t.csv")
     assert (columns.path, columns.texts) == (" File_Name", ("Caption", "caption_2"))
     assert (columns.label, columns.split) == ("Label", "SPLIT")
-    assert find_columns(["speech", "text"], "t.csv", {"speech", "text"}).path == "speech"
+    known = {"speech", "text", "pointclouds", "molecules"}
+    assert find_columns(["speech", "text"], "t.csv", known).path == "speech"
+    for name in ("Mesh", "pointclouds", "pointcloud_path", "point_cloud", "speech_file"):
+        assert find_columns(["id", name, "caption"], "t.csv", known).path == name
+    assert find_columns(["text_path", "caption"], "t.csv", known).path is None
     assert not text_column("texture")
     with pytest.raises(VlcliError, match="'captoin' did you mean 'caption'") as caught:
         find_columns(["pat", "captoin"], "t.csv")

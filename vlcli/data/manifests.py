@@ -23,7 +23,7 @@ from vlcli.errors import VlcliError, did_you_mean
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "images", "image_path",
-                "audio", "video")  # fmt: skip
+                "audio", "video", "mesh", "mesh_path", "point_cloud")  # fmt: skip
 TEXT_COLUMNS = ("caption", "captions", "text", "texts", "sentence", "description", "title")
 LABEL_COLUMNS = ("label", "class", "category")
 SPLIT_COLUMNS = ("split", "fold", "subset")
@@ -179,7 +179,7 @@ def find_columns(
     Args:
         names: the column names.
         where: the manifest, for the error.
-        modalities: names of modalities; a column may be called after one.
+        modalities: names of modalities; a column may be called after one (`pointclouds`, `pointcloud_path` …).
         items: lower-case names of columns whose cells are items themselves -> their modality, preferred names first.
         modality: the user wants this one: its own columns then come before a column of paths.
 
@@ -187,12 +187,12 @@ def find_columns(
         VlcliError: D107 when there is no column of paths, items or texts, or items of several modalities.
     """
     by_lower = {name.strip().lower(): name for name in reversed(list(names))}
-    known_paths = (*PATH_COLUMNS, *sorted(modalities))
+    known_paths = (*PATH_COLUMNS, *(name for modality in sorted(modalities) for name in path_names(modality)))
 
     def first(candidates: Collection[str]) -> str | None:
         return next((by_lower[name] for name in candidates if name in by_lower), None)
 
-    path = first([name for name in known_paths if name != "text"])
+    path = first(known_paths)
     texts = tuple(dict.fromkeys(name for name in names if text_column(name)))
     item = first([name for name, of in items.items() if modality in (None, of)])
     if item is not None and (path is None or modality is not None):
@@ -212,6 +212,12 @@ def find_columns(
                                 else "name the column of files 'path', or the column of texts 'text'"),
         )  # fmt: skip
     return Columns(path, texts, first(LABEL_COLUMNS), first(SPLIT_COLUMNS))
+
+
+def path_names(modality: str) -> tuple[str, ...]:
+    """Names of a column that holds files of a modality; none for text, whose columns hold the texts themselves."""
+    one = modality.removesuffix("s")
+    return () if modality == "text" else (modality, f"{one}_path", f"{one}_file")
 
 
 def text_column(name: str) -> bool:

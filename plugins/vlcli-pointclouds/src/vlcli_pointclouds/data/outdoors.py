@@ -64,9 +64,9 @@ def make_building(choice: Choice) -> Parts:
             *paint(holes, "dark"),
         ]
     if choice.subtype == "tower block":
-        windows = [block(0.16, 0.16, 1.0, x=x, y=0.25 + 0.34 * n) for n in range(6) for x in (-0.3, 0, 0.3)]
-        across = [window.turn("y", 90) for window in windows]
-        return [block(0.9, 2.3, 0.9), *paint([*windows, *across], "glass"), block(0.3, 0.15, 0.3, y=2.3)]
+        side = [block(0.2, 0.2, 0.06, x=x, y=0.25 + 0.34 * n, z=0.46) for n in range(6) for x in (-0.22, 0.22)]
+        windows = [window.turn("y", angle) for window in side for angle in (0, 90, 180, 270)]
+        return [block(0.9, 2.3, 0.9), *paint(windows, "glass"), block(0.3, 0.15, 0.3, y=2.3)]
     towers = four(rod(0.22, 1.15), 0.75, 0.75)
     tops = paint(four(lathe([(0, 1.12), (0.3, 1.12), (0, 1.6)], 16), 0.75, 0.75), "dark")
     walls = [block(1.5, 0.7, 0.12, z=z) for z in (-0.75, 0.75)] + [block(0.12, 0.7, 1.5, x=x) for x in (-0.75, 0.75)]

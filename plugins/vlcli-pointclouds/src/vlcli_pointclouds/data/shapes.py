@@ -56,7 +56,7 @@ PAINTS = {
     "glass": (0.55, 0.75, 0.86),
 }
 SHARES = {"test": 0.15, "val": 0.15}
-VERSION = 1
+VERSION = 2
 """Part of the cache folder's name; raise it when objects change."""
 PICTURE = 128
 """Pixels a side of the rendered pictures."""

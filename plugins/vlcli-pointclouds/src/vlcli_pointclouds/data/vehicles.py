@@ -18,7 +18,7 @@ def make_car(choice: Choice) -> Parts:
     """Saloon, pickup, bus."""
     if choice.subtype == "bus":
         body = block(2.3, 0.78, 0.72, y=0.2)
-        windows = [block(0.27, 0.26, 0.8, x=-0.9 + 0.36 * n, y=0.6) for n in range(6)]
+        windows = [block(0.27, 0.26, 0.05, x=-0.9 + 0.36 * n, y=0.6, z=z) for n in range(6) for z in (-0.37, 0.37)]
         return [body, *paint(windows, "glass"), *wheels((-0.75, 0.75), 0.2, 0.33)]
     outline = [(-0.95, 0.2), (0.95, 0.2), (0.97, 0.42), (0.5, 0.48), (-0.97, 0.5)]
     body = prism(outline, 0.76)
