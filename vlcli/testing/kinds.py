@@ -198,10 +198,17 @@ def check_generator(generator: Generator, *, prompts: Sequence[str] = ("a red ci
 
 
 def fingerprints(items: Sequence[Any]) -> list[bytes]:
-    """The content of items (arrays, tensors, pictures) as bytes, to compare them."""
+    """The content of items (arrays, tensors, pictures, dataclasses of these) as bytes, to compare them."""
+    import dataclasses
+
     import numpy as np
 
-    return [np.ascontiguousarray(np.asarray(item)).tobytes() for item in items]
+    def content(item: Any) -> bytes:
+        if dataclasses.is_dataclass(item):
+            return b"".join(content(getattr(item, field.name)) for field in dataclasses.fields(item))
+        return np.ascontiguousarray(np.asarray(item)).tobytes()
+
+    return [content(item) for item in items]
 
 
 def check_codec(codec: Codec, signals: Tensor, *, tolerance: float) -> None:

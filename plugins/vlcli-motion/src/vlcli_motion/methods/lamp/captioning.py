@@ -18,6 +18,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vlcli.align.checkpoints import load_pretrained, open_checkpoint, read_config, read_json
 from vlcli.align.vocabulary import SPECIAL_TOKENS
@@ -91,8 +92,13 @@ def caption_ids(tokenizer: Any, texts: Sequence[str], longest: int) -> tuple[Ten
 
 def language_loss(model: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
     """Mean cross-entropy of each word given those before it, `[B, L]` without any prefix."""
-    loss: Tensor = model(input_ids=ids, attention_mask=mask.long(), labels=ids.masked_fill(~mask, IGNORED)).loss
-    return loss
+    logits = model(input_ids=ids, attention_mask=mask.long()).logits
+    return next_word_loss(logits, ids.masked_fill(~mask, IGNORED))
+
+
+def next_word_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of labels `[B, L]` given logits `[B, L, V]` at the place before each."""
+    return functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED)
 
 
 class Captioner(nn.Module):
@@ -141,10 +147,8 @@ class Captioner(nn.Module):
         embedded = torch.cat([prefix, self.language.get_input_embeddings()(ids)], dim=1)
         before = torch.ones(prefix.shape[:2], dtype=torch.long, device=states.device)
         labels = torch.cat([before.new_full(before.shape, IGNORED), ids.masked_fill(~mask, IGNORED)], dim=1)
-        loss: Tensor = self.language(
-            inputs_embeds=embedded, attention_mask=torch.cat([before, mask.long()], dim=1), labels=labels
-        ).loss
-        return loss
+        seen = torch.cat([before, mask.long()], dim=1)
+        return next_word_loss(self.language(inputs_embeds=embedded, attention_mask=seen).logits, labels)
 
     @torch.no_grad()
     def write(self, states: Tensor, batch_size: int = 64) -> list[str]:
