@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,9 @@ from vlcli_pointclouds.encoders.base import PointEncoder, join, largest
 from vlcli_pointclouds.encoders.point_bert import PointBert
 from vlcli_pointclouds.encoders.pointmlp import LocalGrouper, PointMlp
 from vlcli_pointclouds.encoders.pointnet2 import PointNet2
+from vlcli_pointclouds.geometry import farthest_point_sample, gather
 
+from vlcli.api import Source
 from vlcli.errors import VlcliError
 from vlcli.plugins import load_plugins
 from vlcli.testing.contracts import check_registered_encoder
@@ -252,3 +256,40 @@ def test_groups_of_pointmlp_have_a_common_scale() -> None:
     torch.testing.assert_close(groups, large, atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(groups.flatten(1).std(1), torch.ones(3), atol=1e-3, rtol=0)
     assert groups[:, :, 0].abs().max() == 0  # the nearest point is the centre itself
+
+
+@pytest.fixture(scope="module")
+def real_clouds() -> list[PointCloud]:
+    """Ten meshes of other people."""
+    folder = os.environ.get("VLCLI_SHARED")
+    if not folder:
+        pytest.skip("VLCLI_SHARED names no folder of real data")
+    root = Path(folder) / "data" / "point_clouds"
+    files = sorted(root.glob("ModelNet10/bathtub/train/*.off")) + sorted(root.glob("common3d/*.obj"))[:5]
+    assert len(files) == 10
+    modality = REGISTRY.load(REGISTRY.find("modality", "pointclouds"))()
+    return [modality.load(Source(file.name, path=file)) for file in files]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_real_meshes(name: str, real_clouds: list[PointCloud]) -> None:
+    """Two samples of a mesh are nearer to each other than to other meshes on average, even without training."""
+    encoder = build(name, {"channels": "normals", "num_points": 1024}).eval()
+    halves = [replace(one, points=one.points[4096:], normals=one.normals[4096:]) for one in real_clouds]  # type: ignore[index]
+    with torch.no_grad():
+        first, second = (encoder(batch(encoder, items)).pooled for items in (real_clouds, halves))
+    assert bool(torch.isfinite(first).all())
+    distance = torch.cdist(first, second)
+    others = (distance.sum(1) - distance.diagonal()) / (len(distance) - 1)
+    assert bool((distance.diagonal() < others).all())
+
+
+def test_sampling_covers_real_meshes_better_than_chance(real_clouds: list[PointCloud]) -> None:
+    xyz = torch.from_numpy(np.stack([one.points[:4096] for one in real_clouds]))
+    chosen = gather(xyz, farthest_point_sample(xyz, 128))
+
+    def gap(centres: Tensor) -> Tensor:
+        """Distance of the point that is farthest from all centres."""
+        return torch.cdist(xyz, centres).amin(2).amax(1)
+
+    assert bool((gap(chosen) < 0.75 * gap(xyz[:, :128])).all())
