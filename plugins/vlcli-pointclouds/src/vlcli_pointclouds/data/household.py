@@ -26,8 +26,8 @@ def make_bottle(choice: Choice) -> Parts:
         return [body, rod(0.11, 0.12).move(0, 1.62, 0).painted("wood")]
     if choice.subtype == "round flask":
         angles = np.linspace(-np.pi / 2 + 0.3, np.pi / 2 - 0.25, 10)
-        body = [(0.55 * float(np.cos(a)), 0.55 + 0.55 * float(np.sin(a))) for a in angles]
-        return [lathe([(0, 0.03), *body, (0.13, 1.15), (0.13, 1.6), (0.19, 1.66), (0, 1.66)], 24)]
+        globe = [(0.55 * float(np.cos(a)), 0.55 + 0.55 * float(np.sin(a))) for a in angles]
+        return [lathe([(0, 0.03), *globe, (0.13, 1.15), (0.13, 1.6), (0.19, 1.66), (0, 1.66)], 24)]
     body = lathe([(0, 0), (0.42, 0), (0.45, 0.1), (0.45, 0.75), (0.34, 0.9), (0, 0.9)])
     return [body, rod(0.37, 0.18).move(0, 0.88, 0).painted("metal")]
 
@@ -91,8 +91,8 @@ def make_hammer(choice: Choice) -> Parts:
     """Claw hammer, mallet, pickaxe; the head is above."""
     girth = choice.built(0.07, 0.13)
     if choice.subtype == "mallet":
-        head = rod(0.26, 0.85).turn("z", 90).move(0.42, 1.75, 0)
-        return [head, rod(girth, 1.8).painted("wood")]
+        barrel = rod(0.26, 0.85).turn("z", 90).move(0.42, 1.75, 0)
+        return [barrel, rod(girth, 1.8).painted("wood")]
     if choice.subtype == "pickaxe":
         bow = arc(1.3, 48, 132) + np.array([0, 0.55, 0])
         taper = 0.03 + 0.09 * np.sin(np.linspace(0, np.pi, 14))
@@ -133,7 +133,7 @@ def make_ladder(choice: Choice) -> Parts:
 def make_cutlery(choice: Choice) -> Parts:
     """Spoon, fork, knife; upright."""
     girth = choice.built(0.05, 0.1)
-    grip = pipe([[0, 0, 0], [0, 0.2, 0], [0, 1.0, 0], [0, 1.25, 0]], [girth * 1.3, girth * 1.5, girth, girth * 0.8])
+    grip = pipe([[0.0, 0, 0], [0, 0.2, 0], [0, 1.0, 0], [0, 1.25, 0]], [girth * 1.3, girth * 1.5, girth, girth * 0.8])
     if choice.subtype == "spoon":
         return [grip, ball(0.34).scale(0.72, 1.15, 0.3).move(0, 1.58, 0)]
     if choice.subtype == "fork":

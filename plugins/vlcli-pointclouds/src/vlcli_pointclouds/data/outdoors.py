@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from vlcli_pointclouds.data.kind import Choice, Kind
 from vlcli_pointclouds.data.parts import Parts, ball, bar, block, four, lathe, paint, pipe, prism, rod
 
@@ -17,11 +15,11 @@ def make_tree(choice: Choice) -> Parts:
         spots = [(0, 1.35, 0, 0.5), (0.35, 1.15, 0.1, 0.36), (-0.33, 1.2, -0.1, 0.38), (0.05, 1.1, 0.33, 0.34)]
         return [*[ball(r, 14).move(x, y, z) for x, y, z, r in spots], rod(0.13, 1.0, 0.09).painted("wood")]
     bend = choice.between(0.15, 0.35)
-    trunk = pipe([[0, 0, 0], [bend * 0.2, 0.6, 0], [bend * 0.6, 1.2, 0], [bend, 1.7, 0]], [0.12, 0.09, 0.08, 0.07])
+    trunk = pipe([[0.0, 0, 0], [bend * 0.2, 0.6, 0], [bend * 0.6, 1.2, 0], [bend, 1.7, 0]], [0.12, 0.09, 0.08, 0.07])
     leaves = []
-    for angle in np.arange(8) * 45:
-        path = [[0, 0, 0], [0.35, 0.18, 0], [0.7, 0.08, 0], [0.95, -0.22, 0]]
-        leaves.append(pipe(path, [0.03, 0.11, 0.09, 0.02]).scale(1, 1, 1).turn("y", angle).move(bend, 1.7, 0))
+    for angle in range(0, 360, 45):
+        path = [[0.0, 0, 0], [0.35, 0.18, 0], [0.7, 0.08, 0], [0.95, -0.22, 0]]
+        leaves.append(pipe(path, [0.03, 0.11, 0.09, 0.02]).turn("y", angle).move(bend, 1.7, 0))
     return [*leaves, trunk.painted("wood")]
 
 

@@ -109,7 +109,9 @@ def dome(radius: float, sections: int = ROUND) -> Part:
     return lathe([(0, 0), *[(radius * max(float(np.cos(a)), 0.0), radius * float(np.sin(a))) for a in lift]], sections)
 
 
-def pipe(path: ArrayLike, radius: float | Sequence[float], closed: bool = False, sections: int = 8) -> Part:
+def pipe(
+    path: Sequence[Sequence[float]] | Floats, radius: float | Sequence[float], closed: bool = False, sections: int = 8
+) -> Part:
     """A round pipe along points `[P, 3]`, its ends capped unless it is closed; `radius` may be one for each point."""
     points = np.asarray(path, np.float64)
     if closed:

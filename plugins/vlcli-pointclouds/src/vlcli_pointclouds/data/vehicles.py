@@ -78,11 +78,11 @@ def make_aeroplane(choice: Choice) -> Parts:
 def make_rocket(choice: Choice) -> Parts:
     """Finned, with boosters, capsule."""
     if choice.subtype == "space capsule":
-        body = [lathe([(0, 0), (0.62, 0.1), (0.66, 0.22), (0.26, 0.95), (0.2, 1.05), (0, 1.08)])]
+        capsule = lathe([(0, 0), (0.62, 0.1), (0.66, 0.22), (0.26, 0.95), (0.2, 1.05), (0, 1.08)])
         shield = [lathe([(0, -0.08), (0.45, -0.02), (0.64, 0.12), (0, 0.12)])]
         legs = [bar([0.5 * np.cos(a), 0.2, 0.5 * np.sin(a)], [0.95 * np.cos(a), -0.45, 0.95 * np.sin(a)], 0.035)
                 for a in np.deg2rad([45, 135, 225, 315])]  # fmt: skip
-        return [*body, *paint([*shield, *legs], "dark")]
+        return [capsule, *paint([*shield, *legs], "dark")]
     width = choice.built(0.16, 0.27)
     body = lathe([(0, 0), (width, 0.05), (width, 1.7), (width * 0.72, 2.0), (0, 2.4)])
     nozzle = rod(width * 0.8, 0.2, width * 0.4).move(0, -0.15, 0).painted("dark")
