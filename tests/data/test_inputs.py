@@ -109,6 +109,22 @@ def test_an_extension_of_two_modalities(registry: Registry, tmp_path: Path) -> N
     assert expand(registry, tmp_path / "x.both", accepted=["toys", "speech"])[0].modality == "toys"
 
 
+def test_modalities_that_become_known_after_the_inputs_were_looked_at(registry: Registry, tmp_path: Path) -> None:
+    make(tmp_path, "folder/a.both", "folder/b.both")
+    (tmp_path / "m.csv").write_text("path,colour\nfolder/a.both,red\n")
+    for given in (tmp_path / "folder", f"{tmp_path}/folder/*.both", tmp_path / "folder" / "a.both", tmp_path / "m.csv"):
+        accepted: list[str] = []
+        expanded = expand_inputs([str(given)], registry, accepted=accepted)
+        accepted.append("toys")
+        found = list(expanded)
+        assert {entry.modality for entry in found if isinstance(entry, InputItem)} == {"toys"}, given
+        assert all(isinstance(entry, InputItem) for entry in found)
+        undecided = list(expand_inputs([str(given)], registry, accepted=[]))
+        assert {entry.code for entry in undecided if isinstance(entry, RefusedInput)} == {"D104"}
+        assert len(undecided) == len(found)
+    assert isinstance(found[0], InputItem) and found[0].source.metadata["colour"] == "red"
+
+
 def test_errors_come_before_any_work(registry: Registry, tmp_path: Path) -> None:
     make(tmp_path, "photos/a.toy", "only/n.md")
     (tmp_path / "empty").mkdir()

@@ -10,8 +10,9 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -39,6 +40,13 @@ class RefusedInput:
     path: str
     code: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided(RefusedInput):
+    """A file that several modalities read, looked at before it is known which the caller takes; `again` decides."""
+
+    again: Callable[[], Iterator[Expanded]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +97,13 @@ class Expander:
             self.readers[name] = self.registry.load(self.registry.find("modality", name))()
         return self.readers[name]
 
-    def file(self, path: Path, *, named: bool, metadata: dict[str, Any] | None = None) -> Iterator[Expanded]:
-        """The items of one file. `named`: the user named this very file, so an unknown type is refused, not skipped."""
+    def file(
+        self, path: Path, *, named: bool, metadata: dict[str, Any] | None = None, final: bool = False
+    ) -> Iterator[Expanded]:
+        """The items of one file. `named`: the user named this very file, so an unknown type is refused, not skipped.
+
+        A type that several modalities read is left `Undecided` while `accepted` is empty, unless `final`.
+        """
         names = self.modalities_of(path)
         if not names and named and self.modality is not None:
             names = [self.modality]
@@ -103,7 +116,12 @@ class Expander:
             else:
                 yield SkippedInput(text, reason)
         elif len(names) > 1:
-            yield RefusedInput(printable(path), "D104", ambiguous(path, names))
+            reason = ambiguous(path, names)
+            if final or self.accepted is None or self.accepted:
+                yield RefusedInput(printable(path), "D104", reason)
+            else:
+                again = partial(self.file, path, named=named, metadata=metadata, final=True)
+                yield Undecided(printable(path), "D104", reason, again)
         else:
             found = False
             try:
@@ -228,7 +246,8 @@ def expand_inputs(
             `-` for a list on standard input (one path a line, or separated by NUL).
         registry: of all plugins; its modalities say what a file is.
         modality: read every input as this modality instead of going by extensions.
-        accepted: modalities that the caller can use; they settle an extension that several modalities read.
+        accepted: modalities that the caller can use; they settle an extension that several modalities read. A list
+            that is still empty may be filled until the items are taken.
         stdin: instead of the process's standard input.
         column: the column of tables that holds the items of `modality`; by default it is found by its name.
 
@@ -246,7 +265,12 @@ def expand_inputs(
     plans: list[Iterator[Expanded]] = []
     for text in inputs:
         plans.append(plan(expander, text, stdin))
-    return (item for expanded in plans for item in expanded)
+    return (decided for expanded in plans for item in expanded for decided in decide(item))
+
+
+def decide(item: Expanded) -> Iterator[Expanded]:
+    """The item; one that was left undecided is looked at again."""
+    return item.again() if isinstance(item, Undecided) else iter((item,))
 
 
 def plan(expander: Expander, text: str, stdin: BinaryIO | None) -> Iterator[Expanded]:
