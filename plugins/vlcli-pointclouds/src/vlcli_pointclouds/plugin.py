@@ -102,6 +102,24 @@ def vlcli_methods() -> Iterator[MethodSpec]:
         kind=("align",),
         recipe="pointclouds/ulip",
     )
+    yield MethodSpec(
+        name="jm3d",
+        summary="Points learn from several views weighed by the text, and from finer names and categories.",
+        target="vlcli_pointclouds.methods.jm3d.method:Jm3d",
+        options="vlcli_pointclouds.methods.options:Jm3dOptions",
+        paper="JM3D & JM3D-LLM: Elevating 3D Representation with Joint Multi-modal Cues",
+        kind=("align",),
+        recipe="pointclouds/jm3d",
+    )
+    yield MethodSpec(
+        name="jm3d-llm",
+        summary="A frozen language model learns to read points through one linear map, and writes captions.",
+        target="vlcli_pointclouds.methods.jm3d.llm:Jm3dLlm",
+        options="vlcli_pointclouds.methods.options:Jm3dLlmOptions",
+        paper="JM3D & JM3D-LLM: Elevating 3D Representation with Joint Multi-modal Cues",
+        kind=("align", "generate"),
+        recipe="pointclouds/jm3d-llm",
+    )
 
 
 @hookimpl

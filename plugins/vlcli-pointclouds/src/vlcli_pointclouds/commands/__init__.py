@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from vlcli_pointclouds.commands import files, samples
+from vlcli_pointclouds.commands import caption, files, samples
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -21,3 +21,4 @@ def group() -> None:
 
 files.add_to(app)
 samples.add_to(app)
+caption.add_to(app)

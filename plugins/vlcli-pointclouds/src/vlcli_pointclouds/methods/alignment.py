@@ -68,12 +68,13 @@ class PointAlignment(Method):
     """
 
     name: str
-    classifier: Classifier | None = None
+    classifier: Classifier | None
 
     def __init__(self, options: AlignmentOptions) -> None:
         super().__init__()
         self.options = options
         self.contrast = InfoNCE()
+        self.classifier = None
         self.space_is_frozen = False
         self.text_vectors: dict[str, Tensor] = {}
 
@@ -81,13 +82,13 @@ class PointAlignment(Method):
         """Take the towers, and make what the stages need beside them.
 
         Raises:
-            VlcliError: T101 without the three towers, T351 when the image-text space is neither given nor trained,
-                T352 for an unseen label that no example has, T353 for fine-tuning without labels, T354 when the
+            VlcliError: T101 without the three towers, T361 when the image-text space is neither given nor trained,
+                T362 for an unseen label that no example has, T363 for fine-tuning without labels, T364 when the
                 stages' shares leave no steps.
         """
         options = self.options
         if options.image_text_share + options.finetune_share >= 1:
-            raise VlcliError("T354", "method", "the stages leave no steps for the alignment", "lower them")
+            raise VlcliError("T364", "method", "the stages leave no steps for the alignment", "lower them")
         self.setup = setup
         self.space: Space = setup.require_space(self.name, *TOWERS)
         if not options.image_text_share and options.baseline != "scratch":
@@ -99,7 +100,7 @@ class PointAlignment(Method):
         self.name_numbers = {name: number for number, name in enumerate(self.known_names)}
         unknown = sorted(set(options.unseen) - set(self.labels))
         if unknown:
-            raise VlcliError("T352", "method.unseen", f"'{unknown[0]}' is no label of the training data",
+            raise VlcliError("T362", "method.unseen", f"'{unknown[0]}' is no label of the training data",
                              f"labels: {', '.join(self.labels)}")  # fmt: skip
         if options.image_text_share:
             # The vocabulary of a text tower that begins here has to know the templates' words too.
@@ -107,7 +108,7 @@ class PointAlignment(Method):
             self.space.tower("text").encoder.fit([*TEMPLATES, *sorted(names)])
         if options.finetune_share or options.baseline == "scratch":
             if len(self.labels) < 2:
-                raise VlcliError("T353", "method.finetune_share", "fine-tuning needs labels of two classes or more",
+                raise VlcliError("T363", "method.finetune_share", "fine-tuning needs labels of two classes or more",
                                  "give the data labels, or leave finetune_share out")  # fmt: skip
             encoder = self.space.tower("pointclouds").encoder
             self.classifier = Classifier(copy.deepcopy(encoder), encoder.dim, len(self.labels))
@@ -309,13 +310,13 @@ def check_space_is_given(space: Space) -> None:
     """Refuse to align with towers that know nothing.
 
     Raises:
-        VlcliError: T351.
+        VlcliError: T361.
     """
     for name in ("images", "text"):
         tower = space.tower(name)
         if tower.of_space is None or not is_frozen(tower.encoder):
             raise VlcliError(
-                "T351", f"towers.{name}.use", "points can only be aligned with a trained image-text space",
+                "T361", f"towers.{name}.use", "points can only be aligned with a trained image-text space",
                 'name one, such as use = "space:images/starter" or "space:hf:FOLDER", without trainable; or train one '
                 "first with method.image_text_share",
             )  # fmt: skip

@@ -63,6 +63,11 @@ class Captioner(nn.Module):
         # Tokens of a set abstraction know their surroundings alone, so each carries the whole object's vector too.
         self.adapter = nn.Linear(token_width + tower.encoder.dim, language.get_input_embeddings().embedding_dim)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.adapter.weight.device
+
     def points(self, inputs: dict[str, Tensor]) -> Tensor:
         """A collated batch of points to what the adapter reads, `[B, K, token_width + F]`."""
         encoded: Encoded = self.tower.encoder(inputs)

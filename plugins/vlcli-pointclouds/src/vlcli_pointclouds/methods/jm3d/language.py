@@ -29,12 +29,12 @@ def small_language_model(vocabulary: int, width: int, layers: int, heads: int, p
     """A GPT-2 with fresh weights.
 
     Raises:
-        VlcliError: T355 when the heads do not divide the width.
+        VlcliError: T365 when the heads do not divide the width.
     """
     from transformers import GPT2Config, GPT2LMHeadModel
 
     if width % heads:
-        raise VlcliError("T355", "method.heads", f"{heads} heads do not divide a width of {width}", "change one")
+        raise VlcliError("T365", "method.heads", f"{heads} heads do not divide a width of {width}", "change one")
     config = GPT2Config(
         vocab_size=vocabulary, n_embd=width, n_layer=layers, n_head=heads, n_positions=positions,
         bos_token_id=CLS, eos_token_id=SEP, pad_token_id=PAD, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,

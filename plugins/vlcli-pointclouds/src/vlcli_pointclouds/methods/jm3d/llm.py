@@ -63,7 +63,7 @@ class Jm3dLlm(Jm3d):
         """The towers (points alone where they are aligned already), the language model and the adapter.
 
         Raises:
-            VlcliError: T351 when the point tower knows nothing, T354 when no steps are left, T356 without captions.
+            VlcliError: T361 when the point tower knows nothing, T364 when no steps are left, T366 without captions.
         """
         options = self.options
         if options.align_share:
@@ -71,16 +71,16 @@ class Jm3dLlm(Jm3d):
         else:
             self.setup, self.space = setup, setup.require_space(self.name, "pointclouds")
             if self.space.tower("pointclouds").of_space is None:
-                raise VlcliError("T351", "towers.pointclouds.use", "the adapter needs points that mean something",
+                raise VlcliError("T361", "towers.pointclouds.use", "the adapter needs points that mean something",
                                  'take the tower of a space, use = "space:runs/…/space", or train one first with '
                                  "method.align_share")  # fmt: skip
             self.material = Material(self.space, setup.registry, options.view_size)
             self.labels = labels_of(setup.examples("train"))
         if sum(stage.share for stage in self.stages()[:-1]) >= 1:
-            raise VlcliError("T354", "method", "the stages leave no steps for the adapter", "lower them")
+            raise VlcliError("T364", "method", "the stages leave no steps for the adapter", "lower them")
         self.captions = [caption for example in setup.examples("train") for caption in example.captions]
         if not self.captions:
-            raise VlcliError("T356", "data", "hold no captions to learn to write", "choose data with captions")
+            raise VlcliError("T366", "data", "hold no captions to learn to write", "choose data with captions")
         tower = self.space.tower("pointclouds")
         language, tokenizer = self.language_model()
         self.captioner = Captioner(
