@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -226,3 +227,11 @@ def test_recalls_share_ties_and_groups() -> None:
 def test_the_trained_space_is_found_by_its_folder(trained: tuple[Training, Path], registry: Registry) -> None:
     space = load_space(str(trained[1] / "space"), registry, "cpu")
     assert sorted(space.modalities) == ["motion", "text"] and space.dim == 16
+
+
+@pytest.mark.skipif("VLCLI_SHARED" not in os.environ, reason="VLCLI_SHARED names no folder: real clips were not read")
+def test_recorded_motions_train_it(registry: Registry, tmp_path: Path) -> None:
+    short = [line for line in SMALL if not line.startswith("data.options")]
+    recipe = load_recipe("lamp-bandai", registry, [*short, "data.limit=16"])
+    metrics = run_training(recipe.model, tmp_path, registry, recipe_hash="one", quiet=True).metrics
+    assert 0 <= metrics["test/best_query/R@1"] <= 1 and math.isfinite(metrics["test/vq_reconstruction"])
