@@ -89,4 +89,4 @@ def both_ways(
 
 def chunks(count: int, device: torch.device) -> list[Tensor]:
     """Row numbers in pieces."""
-    return list(torch.arange(count, device=device).split(ROWS))
+    return list(torch.split(torch.arange(count, device=device), ROWS))

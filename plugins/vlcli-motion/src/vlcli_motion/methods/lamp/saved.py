@@ -135,7 +135,7 @@ def lamp_folder(name: str | Path) -> Path:
     if (path / "run.json").is_file():
         raise VlcliError("W321", str(name), "the run holds no LaMP model (yet)", "let it finish, or resume it")
     what = f"holds no {JSON_FILE}, so it is no LaMP model"
-    raise VlcliError("W321", str(name), what, "train one: vlcli run lamp -o FOLDER, then name that FOLDER")
+    raise VlcliError("W321", str(name), what, "train one: vlcli run lamp --out FOLDER, then name that FOLDER")
 
 
 def load_lamp(name: str | Path, device: torch.device | str = "cpu") -> SavedLamp:

@@ -89,7 +89,8 @@ class _Residual(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         hidden = self.first(functional.relu(x) * mask)
-        return x + self.second(functional.relu(hidden)) * mask
+        result: Tensor = x + self.second(functional.relu(hidden)) * mask
+        return result
 
 
 class _Level(nn.Module):
