@@ -40,7 +40,7 @@ def test_contracts(folder: Path) -> None:
     check_registered_modality(
         registry, "pointclouds",
         [Source(id=ending, path=folder / f"shape{ending}") for ending in (".off", ".xyz", ".glb")],
-        bad=[Source(id="a", value="0 0 0"), Source(id="b", path=folder / "bad.ply"), Source(id="c", path=folder / "x.ply")],
+        bad=[Source(id="a", value="0 0 0"), *(Source(id=name, path=folder / name) for name in ("bad.ply", "none.ply"))],
     )  # fmt: skip
     assert {ending for ending in EXTENSIONS if not ending.endswith(".gz")} == set(READERS) - {".txt"}
     assert "PLY" in check_reading().upper()

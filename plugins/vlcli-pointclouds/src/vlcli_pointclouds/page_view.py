@@ -64,12 +64,14 @@ def disc_radius(points: np.ndarray) -> float:
 
 def quantised(values: np.ndarray) -> np.ndarray:
     """Coordinates as 16-bit integers."""
-    return np.rint(np.clip(values, -1.02, 1.02) * STEPS).astype("<i2")
+    steps: np.ndarray = np.rint(np.clip(values, -1.02, 1.02) * STEPS).astype("<i2")
+    return steps
 
 
 def bytes_of(colours: np.ndarray) -> np.ndarray:
     """Colours in 0…1 as 0…255."""
-    return np.rint(colours * 255).astype(np.uint8)
+    parts: np.ndarray = np.rint(colours * 255).astype(np.uint8)
+    return parts
 
 
 def packed(values: np.ndarray) -> str:

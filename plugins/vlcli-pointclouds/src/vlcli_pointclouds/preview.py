@@ -172,7 +172,8 @@ def brightness(painted: Painted, seen_from: Floats, points: Floats, chosen: Inte
     """`[M]`: by the angle of the surface to the light, turned to the viewer; without normals by the distance."""
     if painted.normals is None:
         low, high = float(points[:, 2].min()), float(points[:, 2].max())
-        return 0.62 + 0.38 * (points[chosen, 2] - low) / max(high - low, 1e-6)
+        nearness: Floats = (points[chosen, 2] - low) / max(high - low, 1e-6)
+        return 0.62 + 0.38 * nearness
     normals = painted.normals[chosen] @ seen_from.T
     normals *= np.where(normals[:, 2:] < 0, -1, 1).astype(np.float32)
     towards = LIGHT / np.linalg.norm(LIGHT)

@@ -32,7 +32,8 @@ def content_generator(shape: Shape) -> np.random.Generator:
 def sample_points(shape: Shape, count: int) -> Drawn:
     """A cloud's own points in random order, at most `count`."""
     order = content_generator(shape).permutation(len(shape.vertices))[:count]
-    normals, notes = None, ()
+    normals: Floats | None = None
+    notes: tuple[str, ...] = ()
     if shape.normals is not None:
         lengths = np.linalg.norm(shape.normals, axis=1, keepdims=True)
         if np.isfinite(lengths).all() and (lengths > 1e-12).all() and (lengths < 1e12).all():
@@ -95,4 +96,5 @@ def texture_at(texture: Texture, chosen: Integers, corners: Floats) -> Floats:
     uv = np.nan_to_num(uv, posinf=0, neginf=0) % 1.0
     across = np.minimum((uv[:, 0] * width).astype(np.int64), width - 1)
     down = np.minimum((uv[:, 1] * height).astype(np.int64), height - 1)
-    return texture.picture[down, across] / 255.0
+    found: Floats = texture.picture[down, across] / 255.0
+    return found

@@ -27,4 +27,5 @@ def turn_up(shape: Shape, up: str) -> Shape:
 def turned(values: Floats, up: str) -> Floats:
     """Rows `[N, 3]` turned."""
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused later, with its reason
-        return values @ TURNS[up].T
+        found: Floats = values @ TURNS[up].T
+    return found

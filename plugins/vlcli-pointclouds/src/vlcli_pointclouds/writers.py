@@ -38,6 +38,7 @@ def with_vertex_colours(shape: Shape) -> Shape:
     total, count = np.zeros_like(shape.vertices), np.zeros(len(shape.vertices))
     for corner in range(3):
         colours = colours_at(shape, chosen, np.eye(3)[corner : corner + 1])
+        assert colours is not None
         np.add.at(total, shape.faces[:, corner], colours)
         count += np.bincount(shape.faces[:, corner], minlength=len(count))
     return replace(shape, vertex_colours=total / np.maximum(count, 1)[:, None], face_colours=None, textures=())

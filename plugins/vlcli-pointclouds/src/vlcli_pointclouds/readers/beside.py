@@ -60,7 +60,7 @@ def picture_of(data: bytes) -> NDArray[np.uint8]:
         Unusable: when it is too large or none.
     """
     try:
-        picture = Image.open(io.BytesIO(data), formats=PICTURE_FORMATS)
+        picture: Image.Image = Image.open(io.BytesIO(data), formats=PICTURE_FORMATS)
         width, height = picture.size
         if width * height > MOST_PICTURE_PIXELS:
             raise Unusable(f"a picture of {width:,} × {height:,} pixels is too large")

@@ -149,7 +149,7 @@ def material_colours(text: ObjText, materials: Materials) -> tuple[Floats | None
     of_faces = text.triangles.spread(np.array(text.materials, dtype=np.int64))
     corners = np.array(text.uv_corners, dtype=np.int64).reshape(-1, 3)
     uv = np.array(text.uv).reshape(-1, 2)
-    usable = (corners >= 0).all(axis=1) & (corners < len(uv)).all(axis=1)
+    usable = np.all((corners >= 0) & (corners < len(uv)), axis=1)
     placed: Floats | None = None
     textures = []
     for index, one in enumerate(known):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -55,7 +56,7 @@ def any_rows(content: Content, table: Table, order: str, start: int) -> tuple[li
     lengths: list[list[int]] = [[] for _ in table.columns]
     sizes = [(np.dtype(column.length).itemsize if column.length else 0, np.dtype(column.kind).itemsize)
              for column in table.columns]  # fmt: skip
-    byte_order = "big" if order == ">" else "little"
+    byte_order: Literal["big", "little"] = "big" if order == ">" else "little"
     data, place = content.data, start
     for row in range(table.count):
         for index, column in enumerate(table.columns):
