@@ -14,6 +14,7 @@ import pytest
 import typer
 
 from vlcli.cli.main import app, as_command, run
+from vlcli.plugins import load_plugins
 from vlcli.registry import import_target
 from vlcli.verbs import CORE_COMMANDS
 
@@ -110,6 +111,7 @@ def commands(page: Path) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_exist(page: Path) -> None:
+    groups = {entry.spec.name: entry.spec.target for entry in load_plugins().registry.list("command")}
     root = typer.main.get_command(app)
     root_options = {option for parameter in root.params for option in parameter.opts} | {"--help", "-h"}
     for words in commands(page):
@@ -119,8 +121,9 @@ def test_commands_exist(page: Path) -> None:
             if word.startswith("-") and word != "-":
                 assert word.split("=")[0] in options, f"{page.name}: vlcli {' '.join(words)}: no option {word}"
             elif command is root:
-                assert word in CORE_COMMANDS, f"{page.name}: no verb {word}"
-                command = as_command(import_target(CORE_COMMANDS[word][0]), word)
+                target = CORE_COMMANDS[word][0] if word in CORE_COMMANDS else groups.get(word)
+                assert target is not None, f"{page.name}: no verb {word}"
+                command = as_command(import_target(target), word)
                 options |= {
                     option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]
                 }
