@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from vlcli.api import ModalitySpec
 from vlcli.cli.main import run
 from vlcli.errors import ExitCode
 from vlcli.registry import Registry
@@ -42,6 +43,19 @@ def test_classify_prints_a_table(tmp_path: Path, swatches: ModuleType, capsys: p
     assert run(["classify", str(file), "--labels", "red,green", "--space", "starter"]) == ExitCode.OK
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["item", "label", "share", "next"] and " red " in lines[1]
+
+
+def test_the_space_settles_what_a_file_is(
+    tmp_path: Path, swatches: ModuleType, command_line: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = ModalitySpec(name="sample", summary="others", target="swatches:Swatch", extensions=(".swatch",))
+    command_line.add("others", "modality", other)
+    swatches.write_swatches(tmp_path / "in", 1)
+    arguments = ["classify", str(tmp_path / "in"), "--labels", "red,green", "--json"]
+    assert run([*arguments, "--space", "starter"]) == ExitCode.OK
+    assert {result["modality"] for result in output(capsys)["results"]} == {"swatch"}
+    assert run([*arguments, "--modality", "swatch"]) == ExitCode.OK
+    assert len(output(capsys)["results"]) == 4
 
 
 @pytest.mark.parametrize(("arguments", "code", "says"), [

@@ -60,9 +60,14 @@ def classify(
     words = read_labels(labels, labels_file)
     prompts = check_templates(template) if template else ()
     set_threads()
-    expanded = list(expand_inputs(inputs, state.registry, modality))
+    # Wrong paths show at once; an extension that several modalities read is settled by what the space takes.
+    accepted: list[str] = []
+    found = expand_inputs(inputs, state.registry, modality, accepted=accepted)
+    expanded = [] if space else list(found)
     name = space or starter_space(state.registry, {item.modality for item in expanded if isinstance(item, InputItem)})
     loaded = load_space(name, state.registry, device=device)
+    accepted += loaded.modalities
+    expanded += found
     results = classify_sources(
         loaded, state.registry, expanded, words, templates=prompts, top=top, batch_size=batch_size,
         track=lambda items, total, label: track(items, label=label, total=total, quiet=state.quiet),

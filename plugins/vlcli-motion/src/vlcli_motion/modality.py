@@ -36,7 +36,9 @@ class MotionModality:
         from vlcli_motion.readers import read_motion
 
         if source.path is None:
-            raise VlcliError("D815", source.id, "is a text, not a file of a motion", "give paths of files")
+            raise VlcliError(
+                "D815", source.id, "is a text, not a file of a motion", "name a file; search takes it with --file"
+            )
         return read_motion(source.path)
 
     def collate(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
