@@ -1,0 +1,135 @@
+"""Pictures of motions: what is on them, their sizes, and the view that plays in a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from vlcli_motion import drawing
+from vlcli_motion.data.kinematics import act
+from vlcli_motion.data.scripts import Move, Script
+from vlcli_motion.motion import Motion
+from vlcli_motion.skeleton import KIT
+
+from vlcli.api import View
+from vlcli.report.page import Card, Grid, Page, data_uri, render_page
+
+
+@pytest.fixture(scope="module")
+def motion() -> Motion:
+    return Motion(act(Script((Move("walk", "forward"), Move("wave", "right"))), 1))
+
+
+def picture(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def inked(image: Image.Image) -> np.ndarray:
+    """Where something darker than paper and ground is."""
+    return np.asarray(image.convert("RGB")).min(-1) < 170
+
+
+@pytest.mark.parametrize("size", [64, 256, 900])
+def test_strips_have_the_size_asked_for(motion: Motion, size: int) -> None:
+    image = picture(drawing.strip_png(motion, size))
+    assert image.width == size and 10 < image.height <= size
+    square = picture(drawing.preview_png(motion, size))
+    assert square.width == size and 0.5 * size < square.height <= size
+
+
+def test_every_pose_of_a_strip_is_drawn(motion: Motion) -> None:
+    ink = inked(picture(drawing.strip_png(motion, 800, poses=8)))
+    for column in range(8):
+        assert ink[:, column * 100 : (column + 1) * 100].sum() > 150
+    rows = picture(drawing.strip_png(motion, 400, poses=6, rows=3))
+    assert rows.height > 2 * picture(drawing.strip_png(motion, 400, poses=6)).height
+
+
+def test_sides_have_their_colours(motion: Motion) -> None:
+    pixels = np.asarray(drawing.strip(motion, 600, 4)).astype(int)
+    blue = (pixels[..., 2] - pixels[..., 0]) > 80
+    orange = (pixels[..., 0] - pixels[..., 2]) > 80
+    assert blue.sum() > 200 and orange.sum() > 200
+    mirrored = Motion(motion.joints[:, list(motion.bones.mirror)] * np.array([-1, 1, 1], np.float32))
+    assert not np.array_equal(np.asarray(drawing.strip(mirrored, 600, 4)), pixels)
+
+
+def test_poses_of_one_frame_and_of_other_skeletons() -> None:
+    still = Motion(act(Script((Move("bow"),)), 1)[:1])
+    assert inked(drawing.strip(still, 200)).any()
+    joints = np.zeros((3, KIT.count, 3))
+    for parent, joint in KIT.bones:
+        joints[:, joint] = joints[:, parent] + KIT.rest[joint]
+    joints[..., 1] -= joints[..., 1].min()
+    kit = Motion(joints.astype(np.float32), 12.5, "kit")
+    assert inked(drawing.strip(kit, 200)).any()
+    assert drawing.view_data(kit)["count"] == 21
+    assert drawing.animation_gif(kit)[:4] == b"GIF8"
+
+
+def test_gifs_are_looped_and_keep_time(motion: Motion, tmp_path: Path) -> None:
+    data = drawing.animation_gif(motion, tmp_path / "a.gif", size=120)
+    assert (tmp_path / "a.gif").read_bytes() == data and len(data) < 200_000
+    image = picture(data)
+    frames = getattr(image, "n_frames", 1)
+    assert image.size == (120, 120) and image.info["loop"] == 0
+    seconds = frames * image.info["duration"] / 1000
+    assert seconds == pytest.approx(motion.seconds, abs=0.15)
+    shots = []
+    for frame in (0, frames // 2, frames - 1):
+        image.seek(frame)
+        shots.append(np.asarray(image.convert("RGB")).copy())
+    assert not np.array_equal(shots[0], shots[1]) and not np.array_equal(shots[1], shots[2])
+    for shot in shots:
+        ink = shot.min(-1) < 170
+        assert ink.any() and not ink[0].any() and not ink[:, 0].any(), "all of the body is inside"
+
+
+def test_view_data_are_the_joints_in_millimetres(motion: Motion) -> None:
+    data = drawing.view_data(motion)
+    values = np.frombuffer(base64.b64decode(data["joints"]), "<i2").reshape(-1, data["count"], 3)
+    assert np.abs(values / 1000 - motion.joints[::2]).max() < 6e-4
+    assert data["fps"] == 10 and data["parents"][0] == -1
+    assert [side for side in data["sides"] if side] and data["sides"][1] == -1 and data["sides"][2] == 1
+    assert json.loads(json.dumps(data)) == data
+
+
+def test_view_data_of_long_motions_stay_small(motion: Motion) -> None:
+    long = Motion(np.tile(motion.joints, (40, 1, 1)))
+    data = drawing.view_data(long)
+    assert len(json.dumps(data)) < 62_000
+    shown = len(base64.b64decode(data["joints"])) / 6 / data["count"] / data["fps"]
+    assert shown == pytest.approx(long.seconds, rel=0.05)
+
+
+def test_a_browser_plays_the_view(motion: Motion, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium is installed: the viewer was not run")
+    card = Card("walk", data_uri(drawing.preview_png(motion, 128), "image/png"), alt="walk",
+                view=View("vlcli_motion:viewer.js", drawing.view_data(motion)))  # fmt: skip
+    page = tmp_path / "page.html"
+    page.write_text(render_page(Page("x", [Grid([card])])))
+    options = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
+               "--virtual-time-budget=1500", "--window-size=500,500"]  # fmt: skip
+    shown = subprocess.run(
+        [*options, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    ).stdout
+    canvas = re.search(r"<canvas[^>]*>", shown)
+    assert canvas is not None and 'title="Click or space' in canvas[0] and 'aria-label="walk"' in canvas[0]
+    subprocess.run(
+        [*options, f"--screenshot={tmp_path / 'shot.png'}", page.as_uri()], capture_output=True, timeout=120, check=True
+    )
+    pixels = np.asarray(Image.open(tmp_path / "shot.png").convert("RGB")).astype(int)
+    assert ((pixels[..., 2] - pixels[..., 0]) > 60).sum() > 40, "the left limbs are drawn"
+    assert ((pixels[..., 0] - pixels[..., 2]) > 60).sum() > 40, "the right limbs are drawn"
