@@ -10,7 +10,7 @@ from accelerate import Accelerator
 
 from vlcli.align.space import Space
 from vlcli.data.dataset import Example
-from vlcli.data.datasets import open_dataset
+from vlcli.data.datasets import open_dataset, registered_names
 from vlcli.errors import VlcliError
 from vlcli.runtime.paths import cache_dir
 from vlcli.train.batches import PairLoader, examples_of, load_modality
@@ -34,6 +34,9 @@ class TrainingData:
         assert recipe.data is not None
         self.section = recipe.data
         self.registry = registry
+        others = [name for name in recipe.towers if name != "text"]
+        self.modality = others[0] if len(others) == 1 else None
+        """What a user's own files are read as: files such as `.npy` may be of several modalities."""
         self.opened: dict[str, list[Example]] = {}
 
     def examples(self, split: str, overrides: dict[str, Any] | None = None) -> list[Example]:
@@ -48,6 +51,8 @@ class TrainingData:
             options |= self.section.test_options
         key = json.dumps([use, split, options], sort_keys=True, default=str)
         if key not in self.opened:
+            if self.modality is not None and use not in registered_names(self.registry):
+                options = {"modality": self.modality} | options
             dataset = open_dataset(use, self.registry, options)
             examples = examples_of(dataset, name)
             if split == "train":
