@@ -21,7 +21,7 @@ from torch import Tensor
 
 CHUNK = 1 << 19
 """Distances held at once on the CPU: what fits into its second level cache is several times faster."""
-ACCELERATOR_CHUNK = 1 << 26
+ACCELERATOR_CHUNK = 1 << 24
 
 
 def square_distance(first: Tensor, second: Tensor) -> Tensor:
