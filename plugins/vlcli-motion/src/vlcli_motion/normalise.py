@@ -60,7 +60,7 @@ def check_rate(fps: float, where: str) -> float:
 def frame_times(count: int, fps: float, target: float = FPS) -> Array:
     """Where frames at the target rate lie, counted in frames of the source: from the first up to at most the last."""
     if abs(fps - target) < 0.005 * target:
-        return np.arange(count) * 1.0
+        return np.arange(count).astype(np.float64)
     number = int((count - 1) / fps * target + 1e-6) + 1
     return np.asarray(np.minimum(np.arange(number) * (fps / target), count - 1))
 
