@@ -118,7 +118,7 @@ class MotionTransformer(Encoder):
         values = (inputs["features"] - self.mean) / self.std * mask[..., None]
         short = -values.shape[1] % STRIDE
         values = nn.functional.pad(values, (0, 0, 0, short))
-        real = nn.functional.pad(mask, (0, short)).unflatten(1, (-1, STRIDE)).any(-1)
+        real = nn.functional.pad(mask, (0, short)).view(len(mask), -1, STRIDE).any(-1)
         tokens = self.patches(values.transpose(1, 2)).transpose(1, 2)
         tokens = self.dropout(tokens + self.places[: tokens.shape[1]])
         tokens = self.norm(self.body(tokens, src_key_padding_mask=~real))
@@ -139,4 +139,5 @@ def resampled(joints: np.ndarray, count: int) -> np.ndarray:
     at = np.linspace(0, len(joints) - 1, count)
     low = np.minimum(at.astype(int), len(joints) - 2)
     share = (at - low)[:, None, None].astype(np.float32)
-    return joints[low] * (1 - share) + joints[low + 1] * share
+    between: np.ndarray = joints[low] * (1 - share) + joints[low + 1] * share
+    return between

@@ -104,7 +104,7 @@ def act(script: Script, seed: int, shortest: float = 2.0, longest: float = 6.0) 
         stage.follow(frames)
         parts.append(frames)
     frames = finished(concatenate(parts), style, rng, facing_right(script))
-    return place(pose(frames)).astype(np.float32)
+    return place(pose(frames).astype(np.float64)).astype(np.float32)
 
 
 def facing_right(script: Script) -> int:

@@ -178,7 +178,8 @@ def pose(frames: Frames) -> NDArray[np.float32]:
 
 def in_frame(matrices: Array, vectors: Array) -> Array:
     """`[n, 3, 3]` times `[n, 3]`."""
-    return (matrices @ vectors[..., None])[..., 0]
+    found: Array = (matrices @ vectors[..., None])[..., 0]
+    return found
 
 
 def knees_of(hips: Array, ankles: Array, frames: Frames) -> Array:
