@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from vlcli_pointclouds.cloud import from_shape
 from vlcli_pointclouds.data import shapes
+from vlcli_pointclouds.data.kind import Kind
 from vlcli_pointclouds.data.shapes import COLOURS, KINDS, ShapesDataset, Thing, build, cloud_of, things_of
 from vlcli_pointclouds.data_options import ShapesOptions
 from vlcli_pointclouds.modality import PointcloudsModality
@@ -44,7 +45,7 @@ def test_categories_and_names() -> None:
 
 
 @pytest.mark.parametrize(("kind", "subtype"), SUBTYPES, ids=[subtype for _, subtype in SUBTYPES])
-def test_every_subtype_builds_a_sound_mesh(kind: shapes.Kind, subtype: str) -> None:
+def test_every_subtype_builds_a_sound_mesh(kind: Kind, subtype: str) -> None:
     heights = []
     for size in kind.builds:
         shape = build(Thing(kind, subtype, 0, size, "red", 5))
