@@ -30,7 +30,7 @@ class PointcloudsModality:
         """The shape, sampled and scaled to the unit sphere.
 
         Raises:
-            VlcliError: D111-D115 for the file itself, D701-D715 for what it holds, U701 for the environment variable.
+            VlcliError: D111-D115 for the file itself, D701-D716 for what it holds, U701 for the environment variable.
         """
         from vlcli_pointclouds.loading import load_cloud
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from vlcli.errors import VlcliError
 from vlcli.runtime.files import write_atomic
-from vlcli_pointclouds.readers.stl import HEADER_BYTES, TRIANGLE
 from vlcli_pointclouds.sampling import colours_at
 from vlcli_pointclouds.shape import Floats, Shape
 
@@ -93,13 +92,10 @@ def obj_bytes(shape: Shape) -> bytes:
 
 def stl_bytes(shape: Shape) -> bytes:
     """Binary STL."""
-    assert shape.faces is not None
-    rows = np.zeros(len(shape.faces), TRIANGLE)
-    corners = shape.vertices[shape.faces]
-    crossed = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    rows["normal"] = crossed / np.maximum(np.linalg.norm(crossed, axis=1, keepdims=True), 1e-300)
-    rows["corners"] = corners
-    return b"binary STL".ljust(HEADER_BYTES - 4) + len(rows).to_bytes(4, "little") + rows.tobytes()
+    from trimesh import Trimesh
+
+    exported: bytes = Trimesh(shape.vertices, shape.faces, process=False).export(file_type="stl")
+    return exported
 
 
 def xyz_bytes(shape: Shape) -> bytes:

@@ -34,7 +34,7 @@ def read_shape(path: Path) -> Shape:
     """The points or the mesh in a file, `.gz` of it included.
 
     Raises:
-        VlcliError: D111-D115 for the file itself, D701-D714 for what it holds.
+        VlcliError: D111-D115 for the file itself, D701-D716 for what it holds.
     """
     check_file(path)
     where = printable(path)

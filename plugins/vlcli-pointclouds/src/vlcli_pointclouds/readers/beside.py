@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import urllib.parse
 from pathlib import Path
 
@@ -17,7 +18,10 @@ from vlcli_pointclouds.readers.content import Content, read_content
 MOST_PICTURE_PIXELS = 50_000_000
 PICTURE_SIDE = 1024
 """Pictures are shrunk to this many pixels a side: 8,192 points need no more."""
-PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+PICTURE_FORMATS = ("PNG", "JPEG", "BMP")
+DECODE_ERRORS = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, OverflowError,
+                 AttributeError, RuntimeError, ZeroDivisionError, struct.error)  # fmt: skip
+"""What Pillow raises while it reads a damaged picture."""
 
 
 class Unusable(Exception):
@@ -53,26 +57,55 @@ def bytes_beside(content: Content, name: str, ceiling: int) -> bytes:
     return read_content(file_beside(content, urllib.parse.unquote(name)), content.where, ceiling).data
 
 
+def check_picture(data: bytes) -> None:
+    """Refuse what is no picture, or too large a one, before any pixel is decoded.
+
+    Raises:
+        Unusable: so.
+    """
+    if data[:4] == b"RIFF":
+        raise Unusable("a WebP picture is not read")  # its decoder allocates all pixels while it opens it
+    with opened(data) as picture:
+        check_size(picture)
+
+
 def picture_of(data: bytes) -> NDArray[np.uint8]:
-    """A picture `[H, W, 3]` in 0…255, shrunk to `PICTURE_SIDE`; transparency is laid over white.
+    """A picture `[H, W, 3]`, shrunk to `PICTURE_SIDE`.
 
     Raises:
         Unusable: when it is too large or none.
     """
+    check_picture(data)
+    return shrunk(opened(data))
+
+
+def opened(data: bytes) -> Image.Image:
+    """A picture whose header has been read."""
     try:
-        picture: Image.Image = Image.open(io.BytesIO(data), formats=PICTURE_FORMATS)
-        width, height = picture.size
-        if width * height > MOST_PICTURE_PIXELS:
-            raise Unusable(f"a picture of {width:,} × {height:,} pixels is too large")
+        return Image.open(io.BytesIO(data), formats=PICTURE_FORMATS)
+    except Image.DecompressionBombError as error:
+        raise Unusable("a picture is too large") from error
+    except UnidentifiedImageError as error:
+        raise Unusable("a picture is of an unknown kind") from error
+    except DECODE_ERRORS as error:
+        raise Unusable("a picture is damaged") from error
+
+
+def check_size(picture: Image.Image) -> None:
+    """Refuse too many pixels."""
+    width, height = picture.size
+    if width * height > MOST_PICTURE_PIXELS:
+        raise Unusable(f"a picture of {width:,} × {height:,} pixels is too large")
+
+
+def shrunk(picture: Image.Image) -> NDArray[np.uint8]:
+    """A picture's pixels `[H, W, 3]` in 0…255, at most `PICTURE_SIDE` a side; transparency is laid over white."""
+    check_size(picture)
+    try:
         picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
         if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
             layer = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", layer.size, (255, 255, 255, 255)), layer)
         return np.asarray(picture.convert("RGB"))
-    except Image.DecompressionBombError as error:
-        raise Unusable("a picture is too large") from error
-    except UnidentifiedImageError as error:
-        raise Unusable("a picture is of an unknown kind") from error
-    except (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, OverflowError, AttributeError,
-            RuntimeError, ZeroDivisionError) as error:  # fmt: skip
+    except DECODE_ERRORS as error:
         raise Unusable("a picture is damaged") from error

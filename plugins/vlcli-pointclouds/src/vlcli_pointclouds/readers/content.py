@@ -28,12 +28,14 @@ class Content:
         data: its bytes, unpacked.
         ending: of its name, lower case, without `.gz`.
         where: the path as messages write it.
+        packed: whether the file itself is gzip data.
     """
 
     path: Path
     data: bytes
     ending: str
     where: str
+    packed: bool = False
 
 
 def read_content(path: Path, where: str, ceiling: int | None = None) -> Content:
@@ -51,9 +53,10 @@ def read_content(path: Path, where: str, ceiling: int | None = None) -> Content:
         raise VlcliError("D113", where, f"can not be read ({error.strerror})", "check its permissions") from error
     check_bytes(len(data), limit, where)
     endings = [ending.lower() for ending in path.suffixes]
-    if endings[-1:] == [".gz"]:
+    packed = endings[-1:] == [".gz"]
+    if packed:
         data, endings = unpack(data, limit, where), endings[:-1]
-    return Content(path, data, endings[-1] if endings else "", where)
+    return Content(path, data, endings[-1] if endings else "", where, packed)
 
 
 def unpack(data: bytes, limit: int, where: str) -> bytes:
@@ -132,3 +135,8 @@ def bad_line(content: Content, number: int, reason: str) -> VlcliError:
 def shown(text: bytes) -> str:
     """A piece of a file, for a message."""
     return ascii(text[:24].decode("latin-1"))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message, shortened."""
+    return (str(error).strip().splitlines() or [""])[0][:160]

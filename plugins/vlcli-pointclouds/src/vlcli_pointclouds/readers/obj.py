@@ -1,5 +1,7 @@
 """Wavefront OBJ: vertices with their colours, faces of any size, and the materials beside it.
 
+Read here and not by trimesh, which counts references from the end from the end of the whole file (of two squares, each
+written with its face, it makes the second twice), takes vertex 0 for the first, and any other text for an empty scene.
 A material library or a picture that is missing or broken costs the colours, never the shape.
 """
 

@@ -2,62 +2,89 @@
 
 from __future__ import annotations
 
+import io
+import warnings
+
 import numpy as np
 
 from vlcli.errors import VlcliError
-from vlcli_pointclouds.readers.content import Content, bad_line, check_room, text_lines
-from vlcli_pointclouds.readers.gather import Rows, colours_of, is_number
+from vlcli_pointclouds.readers.content import Content, bad_line, check_count, check_room, text_lines
+from vlcli_pointclouds.readers.gather import colours_of, is_number
 from vlcli_pointclouds.shape import Floats, Shape
 
 ROW_BYTES = 6
+MOST_COLUMNS = 64
+
+# A head line and no rows: refused with a reason of ours.
+warnings.filterwarnings("ignore", message="loadtxt: input contained no data", category=UserWarning)
 UNIT_TOLERANCE = 0.05
 
 
 def read_xyz(content: Content) -> Shape:
-    """Points as `x y z`, `x y z nx ny nz`, `x y z r g b`, or both."""
-    rows = Rows(content, "points")
-    for number, line in text_lines(content):
-        words = separated(line)
-        if not rows.count and len(words) == 1 and is_number(words[0]):
-            raise VlcliError("D701", content.where, "begins with a count, as files of molecules and PTS do",
-                             "give a PTS file the ending .pts")  # fmt: skip
-        if number == 1 and not any(is_number(word) for word in words):
-            continue  # a head line that names the columns
-        rows.add(number, words)
-    return shape_of_columns(rows, "XYZ")
+    """Points as `x y z`, `x y z nx ny nz`, `x y z r g b`, or both; a line of names may stand first."""
+    number, words = first_line_of(content)
+    if len(words) == 1 and is_number(words[0]):
+        raise VlcliError("D701", content.where, "begins with a count, as files of molecules and PTS do",
+                         "give a PTS file the ending .pts")  # fmt: skip
+    named = number == 1 and not any(is_number(word) for word in words)
+    return split_columns(read_rows(content, number if named else 0), "XYZ")
 
 
 def read_pts(content: Content) -> Shape:
     """PTS of laser scanners (a count, then `x y z intensity r g b`), or plain rows as ShapeNet's parts have them."""
-    rows = Rows(content, "points")
-    announced = None
-    for number, line in text_lines(content):
-        words = separated(line)
-        if announced is None and not rows.count and len(words) == 1:
-            if not words[0].isdigit() or len(words[0]) > 18:
-                raise bad_line(content, number, "the number of points is missing")
-            announced = int(words[0])
-            check_room(ROW_BYTES * announced - 1, len(content.data), f"{announced:,} points", content.where)
-            continue
-        rows.add(number, words)
-    if announced is not None and rows.count != announced:
-        raise VlcliError("D703", content.where, f"announces {announced:,} points and holds {rows.count:,}",
+    number, words = first_line_of(content)
+    if len(words) > 1:
+        return split_columns(read_rows(content, 0), "PTS")
+    if not words[0].isdigit() or len(words[0]) > 18:
+        raise bad_line(content, number, "the number of points is missing")
+    announced = int(words[0])
+    check_room(ROW_BYTES * announced - 1, len(content.data), f"{announced:,} points", content.where)
+    values = read_rows(content, number)
+    if len(values) != announced:
+        raise VlcliError("D703", content.where, f"announces {announced:,} points and holds {len(values):,}",
                          "the file is cut short or holds more than one scan")  # fmt: skip
-    return shape_of_columns(rows, "PTS")
+    return split_columns(values, "PTS")
 
 
-def separated(line: bytes) -> list[bytes]:
-    """The words of a line."""
-    return line.replace(b",", b" ").replace(b";", b" ").split()
+def first_line_of(content: Content) -> tuple[int, list[bytes]]:
+    """The number and the words of the first line that is no comment.
+
+    Raises:
+        VlcliError: D704 without any.
+    """
+    number, line = next(text_lines(content), (0, b""))
+    words = separated(line).split()
+    if not words:
+        raise VlcliError("D704", content.where, "holds no points")
+    if len(words) > MOST_COLUMNS:
+        raise bad_line(content, number, f"has {len(words):,} numbers, more than {MOST_COLUMNS}")
+    return number, words
 
 
-def shape_of_columns(rows: Rows, format: str) -> Shape:
-    """Points from rows."""
-    values = rows.array()
-    if rows.count and values.shape[1] < 3:
-        raise VlcliError("D709", rows.content.where, f"its rows have {values.shape[1]} numbers, a point has 3",
+def separated(text: bytes) -> bytes:
+    """Commas and semicolons as spaces."""
+    return text.replace(b",", b" ").replace(b";", b" ")
+
+
+def read_rows(content: Content, skip: int) -> Floats:
+    """Rows `[N, 3…]` of numbers, after so many lines.
+
+    Raises:
+        VlcliError: D702 too many lines, D704 no row, D709 for what is no number or a row of another length.
+    """
+    text = separated(content.data.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n"))
+    check_count(text.count(b"\n"), "lines", content.where)
+    try:
+        values = np.loadtxt(io.BytesIO(text), np.float64, skiprows=skip, ndmin=2, encoding="latin-1")
+    except ValueError as error:
+        reason = str(error).partition(";")[0].rstrip(".")
+        raise VlcliError("D709", content.where, ascii(reason)[1:-1][:160], "rows are counted from 0") from error
+    if not len(values):
+        raise VlcliError("D704", content.where, "holds no points")
+    if values.shape[1] < 3:
+        raise VlcliError("D709", content.where, f"its rows have {values.shape[1]:,} numbers, a point has 3",
                          "give points in space")  # fmt: skip
-    return split_columns(values, format)
+    return values
 
 
 def split_columns(values: Floats, format: str) -> Shape:
