@@ -139,6 +139,17 @@ def test_gifs_are_looped_and_keep_time(motion: Motion, tmp_path: Path) -> None:
         assert ink.any() and not ink[0].any() and not ink[:, 0].any(), "all of the body is inside"
 
 
+def test_gifs_of_long_motions_and_long_ways(motion: Motion) -> None:
+    steps = np.zeros((3000, 1, 3), np.float32)
+    steps[:, 0, 2] = np.linspace(0, 90, 3000)
+    far = Motion(np.resize(motion.joints, (3000, 22, 3)) + steps)
+    frames = drawing.animation_frames(far, 48)
+    assert 300 < len(frames) <= 400
+    heights = [np.ptp(np.nonzero(inked(frame).any(1))[0]) for frame in (frames[0], frames[-1])]
+    assert min(heights) > 20, "the camera goes along: the figure is as tall at the end"
+    assert drawing.animation_step(motion, 10) == 2 and drawing.animation_step(far, 10) == 8
+
+
 def test_view_data_are_the_joints_in_millimetres(motion: Motion) -> None:
     data = drawing.view_data(motion)
     values = np.frombuffer(base64.b64decode(data["joints"]), "<i2").reshape(-1, data["count"], 3)

@@ -26,6 +26,10 @@ TURN, TILT = -48.0, 12.0
 """Degrees from which a motion is seen: from its front right, a little from above."""
 SUPERSAMPLE = 3
 VIEW_FPS, VIEW_BYTES = 10.0, 60_000
+MOST_GIF_FRAMES = 400
+"""A longer motion is drawn with fewer frames a second."""
+LONG_WAY = 4.0
+"""Metres; who goes farther is followed by the camera of an animation."""
 
 Floats = NDArray[np.float64]
 
@@ -182,32 +186,42 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def animation_step(motion: Motion, fps: float) -> int:
+    """Every how many frames are drawn: by `fps`, and fewer where there would be too many."""
+    return max(1, round(motion.fps / fps), -(-motion.frames // MOST_GIF_FRAMES))
+
+
 def animation_frames(motion: Motion, size: int = 240, fps: float = 10.0) -> list[Image.Image]:
-    """The frames of an animation, `size` pixels square; the camera stands still and sees all of it."""
-    step = max(1, round(motion.fps / fps))
+    """The frames of an animation, `size` pixels square.
+
+    The camera stands still and sees all of the way; where that is too long, it goes along with the root.
+    """
     side = size * 2
-    spread, _ = Camera(1.0, 0.0, 0.0).project(motion.joints)
+    follows = bool(np.ptp(motion.joints[..., [0, 2]].reshape(-1, 2), axis=0).max() > LONG_WAY)
+    roots = motion.joints[:, 0] * np.array([1, 0, 1], np.float32) if follows else np.zeros((motion.frames, 3))
+    spread, _ = Camera(1.0, 0.0, 0.0).project(motion.joints - roots[:, None])
     low = spread.reshape(-1, 2).min(0) - np.array([0.15, 0.32])
     high = spread.reshape(-1, 2).max(0) + 0.15
     scale = side / float(max(high - low))
-    middle = (low + high) / 2
-    camera = Camera(scale, side / 2 - scale * float(middle[0]), side / 2 - scale * float(middle[1]))
-    corners = ground_corners(motion)
+    across, down = side / 2 - scale * (low + high) / 2
     images = []
-    for frame in range(0, motion.frames, step):
+    for frame in range(0, motion.frames, animation_step(motion, fps)):
+        x, z = float(roots[frame, 0]), float(roots[frame, 2])
+        camera = Camera(scale, float(across), float(down), (x, z))
         image = Image.new("RGB", (side, side), PAPER)
         draw = ImageDraw.Draw(image)
-        draw_grid(draw, corners, camera)
+        around = motion.joints[frame, 0, [0, 2]] if follows else motion.joints[..., [0, 2]].reshape(-1, 2)
+        draw_grid(draw, ground_corners(around, 2.0 if follows else 0.3), camera)
         draw_path(draw, motion, frame, camera)
         draw_figure(draw, motion, frame, camera)
         images.append(image.resize((size, size), Image.Resampling.LANCZOS))
     return images
 
 
-def ground_corners(motion: Motion) -> tuple[int, int, int, int]:
-    """Half metres that hold where the body goes: least and largest x, least and largest z."""
-    flat = motion.joints[..., [0, 2]].reshape(-1, 2)
-    low, high = np.floor(flat.min(0) * 2 - 0.6), np.ceil(flat.max(0) * 2 + 0.6)
+def ground_corners(places: NDArray[Any], margin: float) -> tuple[int, int, int, int]:
+    """Half metres around places `[..., 2]` (x, z): least and largest x, least and largest z."""
+    flat = places.reshape(-1, 2)
+    low, high = np.floor((flat.min(0) - margin) * 2), np.ceil((flat.max(0) + margin) * 2)
     return int(low[0]), int(high[0]), int(low[1]), int(high[1])
 
 
@@ -235,7 +249,7 @@ def animation_gif(motion: Motion, path: Path | None = None, size: int = 240, fps
     palette = images[len(images) // 2].quantize(64)
     frames = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     buffer = io.BytesIO()
-    step = max(1, round(motion.fps / fps))
+    step = animation_step(motion, fps)
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], loop=0, optimize=False,
                    duration=max(20, round(100 * step / motion.fps) * 10), disposal=1)  # fmt: skip
     if path is not None:

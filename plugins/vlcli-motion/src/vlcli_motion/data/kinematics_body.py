@@ -199,4 +199,5 @@ def knees_of(hips: Array, ankles: Array, frames: Frames) -> Array:
     unit = line / short
     normal = forward - (forward * unit).sum(-1, keepdims=True) * unit
     normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6)
-    return hips + unit * along + normal * out
+    knees: Array = hips + unit * along + normal * out
+    return knees
