@@ -135,6 +135,7 @@ def test_gifs_are_looped_and_keep_time(motion: Motion, tmp_path: Path) -> None:
         shots.append(np.asarray(image.convert("RGB")).copy())
     assert not np.array_equal(shots[0], shots[1]) and not np.array_equal(shots[1], shots[2])
     for shot in shots:
+        assert ((shot[..., 2].astype(int) - shot[..., 0]) > 100).sum() > 20, "blue stays blue"
         ink = shot.min(-1) < 170
         assert ink.any() and not ink[0].any() and not ink[:, 0].any(), "all of the body is inside"
 

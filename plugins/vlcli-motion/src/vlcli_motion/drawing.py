@@ -235,6 +235,15 @@ def draw_grid(draw: ImageDraw.ImageDraw, corners: tuple[int, int, int, int], cam
         draw.line([tuple(point) for point in points], paler(GROUND, 0.35), max(1, round(camera.scale * 0.006)))
 
 
+def gif_palette() -> Image.Image:
+    """One palette for all frames, so that colours do not flicker: the colours of drawing, in steps to the paper's."""
+    colours = [paler(colour, step / 20) for colour in (LEFT, RIGHT, MIDDLE, PATH, GROUND) for step in range(20)]
+    image = Image.new("P", (1, 1))
+    # What is left of the 256 repeats the paper.
+    image.putpalette([value for colour in colours for value in colour] + list(PAPER) * (256 - len(colours)))
+    return image
+
+
 def animation_gif(motion: Motion, path: Path | None = None, size: int = 240, fps: float = 10.0) -> bytes:
     """A looped GIF; also written to `path` when one is given.
 
@@ -245,8 +254,7 @@ def animation_gif(motion: Motion, path: Path | None = None, size: int = 240, fps
         fps: frames a second; GIF counts in hundredths, so 10 and 20 are exact.
     """
     images = animation_frames(motion, size, fps)
-    # One palette for all frames, so that colours do not flicker.
-    palette = images[len(images) // 2].quantize(64)
+    palette = gif_palette()
     frames = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     buffer = io.BytesIO()
     step = animation_step(motion, fps)
