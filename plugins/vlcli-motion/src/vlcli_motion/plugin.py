@@ -63,7 +63,7 @@ def vlcli_datasets() -> Iterator[DatasetSpec]:
         target="vlcli_motion.data.procedural:ProceduralMotions",
         options="vlcli_motion.data_options:ProceduralOptions",
         modalities=("motion",),
-        license="Apache-2.0",
+        license="CC0-1.0",
     )
     yield DatasetSpec(
         name="bandai",
