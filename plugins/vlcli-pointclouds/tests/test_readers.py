@@ -5,13 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import struct
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
-from plyfile import PlyData, PlyElement
 from shape_files import CORNERS, FACES, GOOD, data_uri, gltf_tree, npy, npz, obj, off, ply, rows, stl_text
 from vlcli_pointclouds.cloud import from_shape, normalise
 from vlcli_pointclouds.options import CloudOptions, options_from
@@ -82,25 +82,32 @@ def test_meshes_that_trimesh_writes(tmp_path: Path, encoding: str, colours: bool
         assert not colours or name in ("a.stl", "a.off") or shape.vertex_colours is not None
 
 
-def test_ply_that_plyfile_writes(tmp_path: Path) -> None:
-    """Polygons of several sizes, several lists, other tables, normals, colours of faces, unusual names."""
-    vertex = np.zeros(5, dtype=[("x", "f8"), ("y", "f8"), ("z", "f8"), ("nx", "f4"), ("ny", "f4"), ("nz", "f4"),
-                                ("red", "u1"), ("green", "u1"), ("blue", "u1"), ("quality", "i2")])  # fmt: skip
+def test_ply_as_it_is_found(tmp_path: Path) -> None:
+    """Polygons of several sizes, several lists, other tables, normals, colours of faces, comments that mislead."""
     points = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0.5, 1.5, 0]])
-    for name, column in zip("xyz", points.T, strict=True):
-        vertex[name] = column
-    vertex["nz"], vertex["red"] = 1, 255
-    face = np.empty(3, dtype=[("flags", "u1"), ("vertex_index", "O"), ("texcoord", "O"), ("red", "u1"), ("green", "u1"),
-                              ("blue", "u1")])  # fmt: skip
-    for number, polygon in enumerate([[0, 1, 2, 3], [3, 2, 4], [0, 1]]):
-        face[number] = (7, np.array(polygon, "i4"), np.arange(2 * len(polygon), dtype="f4"), 0, 255 * number // 2, 0)
-    edge = np.array([(0, 1), (1, 2)], dtype=[("vertex1", "i4"), ("vertex2", "i4")])
-    elements = [PlyElement.describe(edge, "edge"), PlyElement.describe(vertex, "vertex"),
-                PlyElement.describe(face, "face", val_types={"vertex_index": "i4", "texcoord": "f4"})]  # fmt: skip
-    for number, (as_text, order) in enumerate([(True, "="), (False, "<"), (False, ">")]):
-        path = tmp_path / f"{number}.ply"
-        PlyData(elements, text=as_text, byte_order=order, comments=["made by a test", "element vertex 9"]).write(path)
-        shape = read_shape(path)
+    polygons = [[0, 1, 2, 3], [3, 2, 4], [0, 1]]
+    head = (
+        "ply\nformat {} 1.0\ncomment made by a test\ncomment element vertex 9\nobj_info nothing\nelement edge 2\n"
+        "property int vertex1\nproperty int vertex2\nelement vertex 5\nproperty double x\nproperty double y\n"
+        "property double z\nproperty float nx\nproperty float ny\nproperty float nz\nproperty uchar red\n"
+        "property uchar green\nproperty uchar blue\nproperty short quality\nelement face 3\nproperty uchar flags\n"
+        "property list uchar int vertex_index\nproperty list ushort float texcoord\nproperty uchar red\n"
+        "property uchar green\nproperty uchar blue\nend_header\n"
+    )
+    for kind, order in (("ascii", ""), ("binary_little_endian", "<"), ("binary_big_endian", ">")):
+
+        def put(code: str, *values: float, order: str = order) -> bytes:
+            return struct.pack(order + code, *values) if order else b"".join(b"%g " % value for value in values)
+
+        line = b"" if order else b"\n"
+        body = put("ii", 0, 1) + line + put("ii", 1, 2) + line
+        for point in points:
+            body += put("ddd", *point) + put("fff", 0, 0, 1) + put("BBB", 255, 0, 0) + put("h", -3) + line
+        for number, polygon in enumerate(polygons):
+            body += put("B", 7) + put("B", len(polygon)) + put(f"{len(polygon)}i", *polygon)
+            body += put("H", 2 * len(polygon)) + put(f"{2 * len(polygon)}f", *range(2 * len(polygon)))
+            body += put("BBB", 0, 255 * number // 2, 0) + line
+        shape = read(tmp_path, "a.ply", head.format(kind).encode() + body)
         assert np.array_equal(shape.vertices, points)
         assert np.array_equal(shape.faces, [[0, 1, 2], [0, 2, 3], [3, 2, 4]])
         assert shape.normals is not None and np.array_equal(shape.normals, np.tile([0, 0, 1], (5, 1)))

@@ -45,27 +45,24 @@ def with_vertex_colours(shape: Shape) -> Shape:
 
 def ply_bytes(shape: Shape) -> bytes:
     """Binary PLY, with normals and colours where there are any."""
-    from plyfile import PlyData, PlyElement
-
-    fields: list[tuple[str, str]] = [(name, "f4") for name in "xyz"]
+    columns: list[tuple[str, str]] = [(name, "<f4") for name in "xyz"]
     parts = [shape.vertices]
     if shape.normals is not None:
-        fields += [(name, "f4") for name in ("nx", "ny", "nz")]
+        columns += [(name, "<f4") for name in ("nx", "ny", "nz")]
         parts.append(shape.normals)
     if shape.vertex_colours is not None:
-        fields += [(name, "u1") for name in ("red", "green", "blue")]
+        columns += [(name, "u1") for name in ("red", "green", "blue")]
         parts.append(np.rint(np.clip(shape.vertex_colours, 0, 1) * 255))
-    rows = np.empty(len(shape.vertices), dtype=fields)
-    for (name, _), column in zip(fields, np.concatenate(parts, axis=1).T, strict=True):
+    rows = np.empty(len(shape.vertices), dtype=columns)
+    for (name, _), column in zip(columns, np.concatenate(parts, axis=1).T, strict=True):
         rows[name] = column
-    elements = [PlyElement.describe(rows, "vertex")]
+    head = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}"]
+    head += [f"property {'uchar' if kind == 'u1' else 'float'} {name}" for name, kind in columns]
+    faces = np.empty(0 if shape.faces is None else len(shape.faces), dtype=[("count", "u1"), ("corners", "<i4", (3,))])
     if shape.faces is not None:
-        faces = np.empty(len(shape.faces), dtype=[("vertex_indices", "i4", (3,))])
-        faces["vertex_indices"] = shape.faces
-        elements.append(PlyElement.describe(faces, "face"))
-    stream = io.BytesIO()
-    PlyData(elements, byte_order="<").write(stream)
-    return stream.getvalue()
+        faces["count"], faces["corners"] = 3, shape.faces
+        head += [f"element face {len(faces)}", "property list uchar int vertex_indices"]
+    return text(*head, "end_header") + rows.tobytes() + faces.tobytes()
 
 
 def off_bytes(shape: Shape) -> bytes:

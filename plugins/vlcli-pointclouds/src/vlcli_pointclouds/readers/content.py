@@ -28,14 +28,12 @@ class Content:
         data: its bytes, unpacked.
         ending: of its name, lower case, without `.gz`.
         where: the path as messages write it.
-        packed: whether the file itself is gzip data.
     """
 
     path: Path
     data: bytes
     ending: str
     where: str
-    packed: bool = False
 
 
 def read_content(path: Path, where: str, ceiling: int | None = None) -> Content:
@@ -53,10 +51,9 @@ def read_content(path: Path, where: str, ceiling: int | None = None) -> Content:
         raise VlcliError("D113", where, f"can not be read ({error.strerror})", "check its permissions") from error
     check_bytes(len(data), limit, where)
     endings = [ending.lower() for ending in path.suffixes]
-    packed = endings[-1:] == [".gz"]
-    if packed:
+    if endings[-1:] == [".gz"]:
         data, endings = unpack(data, limit, where), endings[:-1]
-    return Content(path, data, endings[-1] if endings else "", where, packed)
+    return Content(path, data, endings[-1] if endings else "", where)
 
 
 def unpack(data: bytes, limit: int, where: str) -> bytes:

@@ -1,98 +1,97 @@
-"""PLY, as text and binary of both byte orders: plyfile parses it.
+"""PLY, as text and binary of both byte orders.
 
-plyfile allocates what a header announces (24 GB for one of 115 bytes), so the header is compared with the bytes that
-are there first. Source: Greg Turk, The PLY Polygon File Format (1994).
+Read here: plyfile is under the GPL, allocates what a header announces (24 GB for one of 115 bytes) and takes ten times
+as long for a binary mesh; trimesh reads a text that is cut off as if it were whole, and drops the normals of clouds. The
+header is read first, and what it announces is compared with the bytes that are there before anything is allocated.
+Source: Greg Turk, The PLY Polygon File Format (1994).
 """
 
 from __future__ import annotations
 
-import io
-import warnings
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from plyfile import PlyData, PlyElementParseError, PlyListProperty, PlyParseError
 
 from vlcli.errors import VlcliError
-from vlcli_pointclouds.readers.content import Content, bad_line, check_count, check_room, first_line, shown
-from vlcli_pointclouds.readers.gather import Triangles, colours_of, whole_number
+from vlcli_pointclouds.readers.content import Content, bad_line, check_count, check_room, shown, text_lines
+from vlcli_pointclouds.readers.gather import Rows, Triangles, colours_of, numbers, whole_number
+from vlcli_pointclouds.readers.ply_binary import Column, Lists, Table, Values, read_columns
 from vlcli_pointclouds.shape import Floats, Shape
 
-SIZES = {"char": 1, "int8": 1, "uchar": 1, "uint8": 1, "short": 2, "int16": 2, "ushort": 2, "uint16": 2, "int": 4,
-         "int32": 4, "uint": 4, "uint32": 4, "float": 4, "float32": 4, "double": 8, "float64": 8}  # fmt: skip
-FLOATS = ("float", "float32", "double", "float64")
-FORMATS = (b"ascii", b"binary_little_endian", b"binary_big_endian")
+TYPES = {"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
+         "uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "float": "f4", "float32": "f4",
+         "double": "f8", "float64": "f8"}  # fmt: skip
+FORMATS = {b"ascii": "", b"binary_little_endian": "<", b"binary_big_endian": ">"}
 LONGEST_HEADER = 100_000
 MOST_PROPERTIES = 1000
 CORNERS = ("vertex_indices", "vertex_index")
-
-# numpy's remarks on a damaged row; the row is refused.
-warnings.filterwarnings("ignore", message="loadtxt: input contained no data", category=UserWarning)
+STRIPS = "tristrips"
 
 
 @dataclass
-class Announced:
-    """A table of the header: its name, rows, properties, and the least bytes of a row."""
+class Element:
+    """A table of the file: its name, how many rows are announced, its columns."""
 
     name: str
     count: int
-    properties: int = 0
-    row: int = 0
+    columns: list[Column]
+
+    @property
+    def said(self) -> str:
+        """Its name, as messages write it."""
+        return ascii(self.name)[1:-1][:24]
+
+    def find(self, *names: str) -> int | None:
+        """The place of the first column of these names."""
+        held = [column.name for column in self.columns]
+        return next((held.index(name) for name in names if name in held), None)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a PLY header says. `order`: `<`, `>`, or empty for text; the body begins at `start`."""
+
+    order: str
+    elements: list[Element]
+    start: int
 
 
 def read_ply(content: Content) -> Shape:
     """Points (`x y z`, with `nx ny nz` and `red green blue`), and the triangles of the faces where there are any."""
-    text = check_header(content)
-    elements = {element.name: element for element in reversed(parse(content).elements)}
-    if "vertex" not in elements:
-        raise VlcliError("D704", content.where, "has no vertices", f"it holds {', '.join(elements)[:80] or 'nothing'}")
-    vertex, triangles = elements["vertex"], Triangles(content)
-    vertices = three(vertex, ("x",), ("y",), ("z",))
-    if vertices is None:
-        raise VlcliError("D704", content.where, "its vertices have no x, y and z")
-    face_colours = add_faces(elements["face"], triangles, content) if "face" in elements else None
+    header = read_header(content)
+    check_announced(header, content)
+    if not any(element.name == "vertex" for element in header.elements):
+        raise VlcliError("D704", content.where, "has no vertices", f"it holds {names_of(header)}")
+    format = "binary PLY" if header.order else "PLY text"
+    points: Shape | None = None
+    triangles, notes = Triangles(content), list[str]()
+    face_colours: Floats | None = None
+    for element, values in tables(content, header):
+        if element.name == "vertex" and points is None:
+            points = points_of(element, values, content)
+        elif element.name == "face":
+            face_colours = add_faces(element, values, triangles, content)
+        elif element.name == STRIPS and element.count:
+            notes.append("triangle strips left out")
+    assert points is not None
     faces = triangles.array()
-    return Shape(
-        vertices, faces,
-        normals=three(vertex, ("nx", "normal_x"), ("ny", "normal_y"), ("nz", "normal_z")),
-        vertex_colours=colours(vertex),
-        face_colours=triangles.spread(face_colours) if face_colours is not None and faces is not None else None,
-        format="PLY text" if text else "binary PLY",
-        notes=(*triangles.notes(), *(("triangle strips left out",) if "tristrips" in elements else ())),
-    )  # fmt: skip
+    return Shape(points.vertices, faces, points.normals, points.vertex_colours,
+                 triangles.spread(face_colours) if face_colours is not None and faces is not None else None,
+                 format=format, notes=(*notes, *triangles.notes()))  # fmt: skip
 
 
-def parse(content: Content) -> PlyData:
-    """What plyfile reads; it maps a file whose faces are all triangles, and goes through others row by row.
-
-    Raises:
-        VlcliError: D709 for a value that is none, D703 for a file that is cut short.
-    """
-    known = {"face": dict.fromkeys(CORNERS, 3) | {"texcoord": 6}}
-    try:
-        if content.packed:
-            return PlyData.read(io.BytesIO(content.data))
-        try:
-            return PlyData.read(str(content.path), known_list_len=known)
-        except (PlyElementParseError, KeyError):  # faces of other sizes
-            return PlyData.read(io.BytesIO(content.data))
-    except PlyParseError as error:
-        cut = "early end-of-file" in str(error)
-        raise VlcliError("D703" if cut else "D709", content.where, first_line(error), "the file is damaged") from error
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError, UnicodeDecodeError, OSError,
-            AssertionError) as error:  # fmt: skip
-        raise VlcliError(
-            "D709", content.where, f"can not be read ({first_line(error)})", "the file is damaged"
-        ) from error
+def names_of(header: Header) -> str:
+    """The tables of a file, for a message."""
+    return ", ".join(f"{element.count:,} × {element.said}" for element in header.elements[:8]) or "nothing"
 
 
-def check_header(content: Content) -> bool:
-    """Compare what the header announces with the bytes that are there; whether the file is text.
+def read_header(content: Content) -> Header:
+    """The header.
 
     Raises:
-        VlcliError: D701 no PLY, D702 more rows than are read, D703 more than the file holds or cut short, D709 a line
-            that does not belong in a header, D710 an unknown format.
+        VlcliError: D701 no PLY, D703 cut short, D709 for a line that does not belong in it, D710 an unknown format.
     """
     start = content.data[:LONGEST_HEADER]
     if not start.startswith(b"ply") or start[3:4] not in (b"\n", b"\r"):
@@ -100,14 +99,15 @@ def check_header(content: Content) -> bool:
     end = start.find(b"end_header")
     if end < 0:
         raise VlcliError("D703", content.where, "has no end_header", "the file is cut short or damaged")
-    kind: bytes | None = None
-    tables: list[Announced] = []
+    order: str | None = None
+    elements: list[Element] = []
     for number, line in enumerate(start[:end].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"), start=1):
-        match line.split():
+        words = line.split()
+        match words:
             case [] | [b"ply"] | [b"comment" | b"obj_info", *_]:
                 continue
-            case [b"format", name, b"1.0"] if name in FORMATS:
-                kind = name
+            case [b"format", kind, b"1.0"] if kind in FORMATS:
+                order = FORMATS[kind]
             case [b"format", *_]:
                 raise VlcliError("D710", content.where, f"line {number}: this PLY format is unknown",
                                  f"known: {', '.join(name.decode() for name in FORMATS)}, each 1.0")  # fmt: skip
@@ -115,69 +115,150 @@ def check_header(content: Content) -> bool:
                 announced = whole_number(content, number, count, "a number of rows")
                 if announced < 0:
                     raise bad_line(content, number, "a number of rows is negative")
-                tables.append(Announced(ascii(name.decode("latin-1"))[1:-1][:24], announced))
-            case [b"property", *rest] if tables:
-                add_property(content, number, rest, tables[-1], text=kind == b"ascii")
+                elements.append(Element(name.decode("latin-1"), announced, []))
+            case [b"property", *rest] if elements:
+                elements[-1].columns.append(column_of(content, number, rest))
+                if len(elements[-1].columns) > MOST_PROPERTIES:
+                    raise bad_line(content, number, f"more than {MOST_PROPERTIES:,} properties")
             case _:
                 raise bad_line(content, number, f"{shown(line)} does not belong in a PLY header")
-    if kind is None:
+    if order is None:
         raise VlcliError("D703", content.where, "its header names no format", "the file is damaged")
-    needed = sum(table.row * table.count for table in tables)
-    held = ", ".join(f"{table.count:,} × {table.name}" for table in tables[:8])
-    check_room(
-        needed - (kind == b"ascii" and needed > 0), len(content.data) - end - len(b"end_header\n"), held, content.where
+    return Header(order, elements, after_line(content.data, end + len(b"end_header")))
+
+
+def after_line(data: bytes, place: int) -> int:
+    """Where the next line begins."""
+    if data[place : place + 2] == b"\r\n":
+        return place + 2
+    return min(place + 1, len(data))
+
+
+def column_of(content: Content, number: int, words: list[bytes]) -> Column:
+    """One property of a header."""
+    texts = [word.decode("latin-1") for word in words]
+    match texts:
+        case ["list", count, kind, name] if count in TYPES and kind in TYPES and TYPES[count][0] != "f":
+            return Column(name, TYPES[kind], TYPES[count])
+        case [kind, name] if kind in TYPES:
+            return Column(name, TYPES[kind])
+    raise bad_line(content, number, f"{shown(b' '.join(words))} is no property")
+
+
+def check_announced(header: Header, content: Content) -> None:
+    """Compare the rows announced with the bytes that are there.
+
+    Raises:
+        VlcliError: D702 more rows than are read, D703 more than the file can hold.
+    """
+    needed = 0
+    for element in header.elements:
+        if header.order:
+            row = sum(np.dtype(column.length or column.kind).itemsize for column in element.columns)
+        else:
+            row = 2 * len(element.columns)  # a digit and a space or end of line
+        needed += row * element.count
+    announced = names_of(header)
+    check_room(needed - (not header.order and needed > 0), len(content.data) - header.start, announced, content.where)
+    for element in header.elements:
+        check_count(element.count if element.columns else 0, f"rows of {element.said}", content.where)
+
+
+def tables(content: Content, header: Header) -> Iterator[tuple[Element, list[Values]]]:
+    """Each table with its columns."""
+    place = header.start
+    lines = text_lines(content, comment=None, start=place) if not header.order else None
+    for element in header.elements:
+        if not element.columns:
+            continue
+        if lines is None:
+            table = Table(element.said, element.columns, element.count)
+            values, place = read_columns(content, table, header.order, place)
+            yield element, values
+        else:
+            yield element, text_columns(content, element, lines)
+
+
+def text_columns(content: Content, element: Element, lines: Iterator[tuple[int, bytes]]) -> list[Values]:
+    """The rows of a table in text."""
+    plain = not any(column.length for column in element.columns)
+    rows = Rows(content, f"rows of {element.said}", columns=len(element.columns))
+    flat = [array("d") for _ in element.columns]
+    lengths = [array("q") for _ in element.columns]
+    for row in range(element.count):
+        number, line = next(lines, (0, b""))
+        if not line:
+            raise VlcliError("D703", content.where, f"ends before row {row + 1:,} of {element.count:,} {element.said}",
+                             "the file is cut short")  # fmt: skip
+        words = line.split()
+        if plain:
+            rows.add(number, words)
+            continue
+        values = numbers(content, number, words)
+        place = 0
+        for index, column in enumerate(element.columns):
+            length = 1
+            if column.length:
+                length = whole_number(content, number, words[place] if place < len(words) else b"", "a length")
+                place += 1
+            if not 0 <= length <= len(words) - place:
+                raise bad_line(content, number, f"has {len(words) - place} numbers where {length:,} belong")
+            flat[index].extend(values[place : place + length])
+            lengths[index].append(length)
+            place += length
+        if place != len(words):
+            raise bad_line(content, number, f"has {len(words) - place} numbers too many")
+    if plain:
+        return list(rows.array().T)
+    return [Lists(np.array(values), np.array(counts)) if column.length else np.array(values)
+            for column, values, counts in zip(element.columns, flat, lengths, strict=True)]  # fmt: skip
+
+
+def points_of(element: Element, values: list[Values], content: Content) -> Shape:
+    """Coordinates, normals and colours of the vertices."""
+
+    def three(*names: tuple[str, ...]) -> Floats | None:
+        places = [element.find(*choices) for choices in names]
+        if None in places or any(element.columns[place].length for place in places if place is not None):
+            return None
+        return np.stack([np.asarray(values[place], dtype=np.float64) for place in places if place is not None], axis=1)
+
+    vertices = three(("x",), ("y",), ("z",))
+    if vertices is None:
+        held = ", ".join(ascii(column.name)[1:-1][:20] for column in element.columns[:8])
+        raise VlcliError("D704", content.where, "its vertices have no x, y and z", f"they have {held or 'nothing'}")
+    colours = three(("red", "r", "diffuse_red"), ("green", "g", "diffuse_green"), ("blue", "b", "diffuse_blue"))
+    return Shape(
+        vertices,
+        normals=three(("nx", "normal_x"), ("ny", "normal_y"), ("nz", "normal_z")),
+        vertex_colours=None if colours is None else colours_of(colours, whole_colours(element)),
     )
-    for table in tables:
-        check_count(table.count, f"rows of {table.name}", content.where)
-    return kind == b"ascii"
 
 
-def add_property(content: Content, number: int, words: list[bytes], table: Announced, *, text: bool) -> None:
-    """One property: its least bytes in a row, which are a digit and a space in text."""
-    match [word.decode("latin-1") for word in words]:
-        case ["list", length, kind, _] if length in SIZES and kind in SIZES and length not in FLOATS:
-            size = SIZES[length]
-        case [kind, _] if kind in SIZES:
-            size = SIZES[kind]
-        case _:
-            raise bad_line(content, number, f"{shown(b' '.join(words))} is no property")
-    table.row += 2 if text else size
-    table.properties += 1
-    if table.properties > MOST_PROPERTIES:
-        raise bad_line(content, number, f"more than {MOST_PROPERTIES:,} properties")
+def whole_colours(element: Element) -> bool:
+    """Whether the red of a table is an integer."""
+    place = element.find("red", "r", "diffuse_red")
+    return place is not None and element.columns[place].kind[0] in "iu"
 
 
-def three(element: Any, *names: tuple[str, ...]) -> Floats | None:
-    """Three plain columns `[N, 3]`, each under one of its names; None where one is missing."""
-    plain = {column.name for column in element.properties if not isinstance(column, PlyListProperty)}
-    found = [next((name for name in choices if name in plain), None) for choices in names]
-    if None in found:
-        return None
-    return np.stack([np.asarray(element[name], dtype=np.float64) for name in found], axis=1)
-
-
-def colours(element: Any) -> Floats | None:
-    """Colours `[N, 3]` in 0…1."""
-    values = three(element, ("red", "r", "diffuse_red"), ("green", "g", "diffuse_green"), ("blue", "b", "diffuse_blue"))
-    if values is None:
-        return None
-    red = next(name for name in ("red", "r", "diffuse_red") if name in element.data.dtype.names)
-    return colours_of(values, element[red].dtype.kind in "iu")
-
-
-def add_faces(element: Any, triangles: Triangles, content: Content) -> Floats | None:
+def add_faces(element: Element, values: list[Values], triangles: Triangles, content: Content) -> Floats | None:
     """Cut the faces into triangles; returns the faces' colours where they have any."""
-    lists = {column.name for column in element.properties if isinstance(column, PlyListProperty)}
-    name = next((name for name in CORNERS if name in lists), None)
-    if name is None:
+    place = element.find(*CORNERS)
+    if place is None or not element.columns[place].length:
         return None
-    corners = element[name]
-    if corners.dtype == object:
-        for polygon in corners:
-            triangles.add(vertex_numbers(polygon, content).tolist())
+    corners = values[place]
+    if isinstance(corners, Lists):
+        start, named = 0, vertex_numbers(corners.flat, content).tolist()
+        for length in corners.lengths.tolist():
+            triangles.add(named[start : start + length])
+            start += length
     else:
         triangles.add_equal(vertex_numbers(corners, content))
-    return colours(element)
+    places = [element.find(name) for name in ("red", "green", "blue")]
+    if None in places or any(element.columns[one].length for one in places if one is not None):
+        return None
+    colours = np.stack([np.asarray(values[one], dtype=np.float64) for one in places if one is not None], axis=1)
+    return colours_of(colours, whole_colours(element))
 
 
 def vertex_numbers(values: np.ndarray, content: Content) -> np.ndarray:
