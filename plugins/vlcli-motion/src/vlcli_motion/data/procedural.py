@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,8 @@ from vlcli_motion.data.scripts import KINDS, Move, Script, draw_script, is_order
 
 VERSION = 3
 """Part of the cache folder's name; raise it when the motions change."""
+FRUITLESS = 5
+"""Draws in a row without a new script, for each that is asked for, after which a split is complete."""
 SHARES = {"test": 0.2, "val": 0.1}
 """Share of all scripts that is held out."""
 
@@ -111,9 +112,12 @@ class ProceduralMotions:
     def held_out_scripts(self, split: str, count: int) -> list[Script]:
         """Different scripts, so that each caption belongs to one clip."""
         found: dict[str, Script] = {}
-        for script in islice(self.scripts(random.Random(f"motion/{split}"), split), 400 * count):
-            if len(found) >= count:
+        fruitless = 0
+        for script in self.scripts(random.Random(f"motion/{split}"), split):
+            # A small world has fewer scripts than are asked for: it ends when no new one comes for long.
+            if len(found) >= count or fruitless > FRUITLESS * count:
                 break
+            fruitless = fruitless + 1 if script.key in found else 0
             found.setdefault(script.key, script)
         return list(found.values())
 
