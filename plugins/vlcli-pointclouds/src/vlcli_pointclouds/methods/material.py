@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from vlcli.api import Source
 from vlcli.errors import VlcliError
 from vlcli.train.batches import derive_seed, load_modality
 from vlcli_pointclouds.methods.objectives import AZIMUTHS, KINDS
+from vlcli_pointclouds.methods.options import Kind
 
 if TYPE_CHECKING:
     from vlcli.align.space import Space
@@ -34,7 +36,7 @@ KEPT_BYTES = 2**29
 
 Pixels = NDArray[np.uint8]
 Value = TypeVar("Value")
-View = tuple[int, str]
+View = tuple[int, Kind]
 """Azimuth index and kind."""
 
 
@@ -91,14 +93,12 @@ class Material:
 
     def point_rows(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """Collated inputs of the point tower `[B, …]`."""
-        rows = [
-            self.points.get(
-                example.sources["pointclouds"].id if "pointclouds" in example.sources else example.id,
-                lambda example=example: self.space.preprocess("pointclouds", self.cloud(example)),
-            )
-            for example in examples
-        ]
+        rows = [self.points.get(example.id, partial(self.prepared, example)) for example in examples]
         return self.modalities["pointclouds"].collate(rows)
+
+    def prepared(self, example: Example) -> dict[str, Tensor]:
+        """Inputs of the point tower for one example."""
+        return self.space.preprocess("pointclouds", self.cloud(example))
 
     def is_blank(self, example: Example, view: View) -> bool:
         """Whether a view shows nothing."""
@@ -158,20 +158,15 @@ def has_picture(example: Example) -> bool:
     return "images" in example.sources
 
 
-def random_view(rng: random.Random, kinds: Sequence[str]) -> View:
+def random_view(rng: random.Random, kinds: Sequence[Kind]) -> View:
     """One of the 30 azimuths, one of the kinds."""
     return rng.randrange(AZIMUTHS), rng.choice(list(kinds))
 
 
-def neighbouring_views(rng: random.Random, kinds: Sequence[str], count: int) -> list[View]:
+def neighbouring_views(rng: random.Random, kinds: Sequence[Kind], count: int) -> list[View]:
     """Views at neighbouring azimuths from a random one on, the kinds taking turns (JM3D's continuous views)."""
     first, turn = rng.randrange(AZIMUTHS), rng.randrange(len(kinds))
     return [((first + index) % AZIMUTHS, kinds[(turn + index) % len(kinds)]) for index in range(count)]
-
-
-def kind_index(kind: str) -> int:
-    """Row of a kind in JM3D's table."""
-    return KINDS.index(kind)
 
 
 def with_prefix(prefix: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -45,4 +45,5 @@ class Ulip(PointAlignment):
         with torch.no_grad():
             images = self.space.embed("images", one_by_one(of_prefix("images", inputs)))
             scale = self.space.logit_scale.exp()
-        return self.triplets(embedded, self.drawn_text(inputs), images, scale)
+        terms: dict[str, Tensor] = self.triplets(embedded, self.drawn_text(inputs), images, scale)
+        return terms

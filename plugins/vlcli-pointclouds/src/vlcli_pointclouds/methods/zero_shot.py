@@ -90,7 +90,8 @@ class ZeroShot:
     def top1(self, vectors: Tensor, truth: Sequence[str], names: Sequence[str]) -> float:
         """Share of the rows whose nearest name is the true one."""
         nearest = (vectors @ self.name_vectors(names).T).argmax(1).tolist()
-        return sum(names[index] == label for index, label in zip(nearest, truth, strict=True)) / max(1, len(truth))
+        right = [names[index] == label for index, label in zip(nearest, truth, strict=True)]
+        return right.count(True) / max(1, len(truth))
 
     @torch.no_grad()
     def classified(self, classifier: nn.Module, examples: Sequence[Example]) -> float:

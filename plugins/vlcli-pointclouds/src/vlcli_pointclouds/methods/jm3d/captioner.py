@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vlcli.align.projection import Identity
 from vlcli.align.space import Space, Tower
@@ -36,6 +37,7 @@ ADAPTER_FILE = "adapter.safetensors"
 POINTS_FOLDER = "points"
 SCHEMA = 1
 NO_LOSS = -100
+"""The label that torch's cross entropy leaves out."""
 
 
 class Captioner(nn.Module):
@@ -90,13 +92,12 @@ class Captioner(nn.Module):
         prefix = self.prefix(points)
         words = self.language.get_input_embeddings()(caption_ids).to(prefix.dtype)
         ahead = mask.new_ones(prefix.shape[:2])
-        labels = torch.cat([ahead * NO_LOSS, caption_ids.masked_fill(mask == 0, NO_LOSS)], dim=1)
-        output = self.language(
+        logits = self.language(
             inputs_embeds=torch.cat([prefix, words], dim=1), attention_mask=torch.cat([ahead, mask], dim=1),
-            labels=labels, use_cache=False,
-        )  # fmt: skip
-        loss: Tensor = output.loss
-        return loss
+            use_cache=False,
+        ).logits  # fmt: skip
+        # The last token of the prefix foretells the first of the caption.
+        return token_loss(logits[:, prefix.shape[1] - 1 : -1], caption_ids, mask)
 
     @torch.no_grad()
     def captions(self, inputs: dict[str, Tensor]) -> list[str]:
@@ -141,6 +142,11 @@ class Captioner(nn.Module):
         tensors = read_safetensors(folder / ADAPTER_FILE, captioner.adapter.state_dict())
         captioner.adapter.load_state_dict(tensors)
         return captioner.eval()
+
+
+def token_loss(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    """Mean cross entropy of logits `[B, L, V]` that foretell ids `[B, L]`, where the mask is 1."""
+    return functional.cross_entropy(logits.float().transpose(1, 2), ids.masked_fill(mask == 0, NO_LOSS))
 
 
 def padded(rows: Sequence[Sequence[int]], padding: int, name: str) -> dict[str, Tensor]:

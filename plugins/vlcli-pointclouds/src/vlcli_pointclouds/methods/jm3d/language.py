@@ -37,7 +37,7 @@ def small_language_model(vocabulary: int, width: int, layers: int, heads: int, p
         raise VlcliError("T365", "method.heads", f"{heads} heads do not divide a width of {width}", "change one")
     config = GPT2Config(
         vocab_size=vocabulary, n_embd=width, n_layer=layers, n_head=heads, n_positions=positions,
-        bos_token_id=CLS, eos_token_id=SEP, pad_token_id=PAD, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        bos_token_id=CLS, eos_token_id=SEP, pad_token_id=None, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
     )  # fmt: skip
     return GPT2LMHeadModel(config)
 

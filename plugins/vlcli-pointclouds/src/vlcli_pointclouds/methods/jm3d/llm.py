@@ -25,7 +25,7 @@ from vlcli.train.batches import Batch, derive_seed
 from vlcli.train.loaders import OWN_INPUTS, ExampleLoader, Loader, LoaderSpec
 from vlcli.train.method import Evaluate, Setup, Stage, StepState, freeze
 from vlcli_pointclouds.methods.alignment import ALIGN, IMAGE_TEXT, augmented
-from vlcli_pointclouds.methods.jm3d.captioner import NO_LOSS, Captioner, padded
+from vlcli_pointclouds.methods.jm3d.captioner import Captioner, padded, token_loss
 from vlcli_pointclouds.methods.jm3d.language import (
     first_token,
     ids_of,
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 LANGUAGE, ADAPTER = "language", "adapter"
 BATCH = 64
+CUED = 0.75
+"""Share of the language model's texts that have words in front."""
 
 
 class Jm3dLlm(Jm3d):
@@ -164,14 +166,16 @@ class Jm3dLlm(Jm3d):
         return ExampleLoader(rows, collate, spec)
 
     def collate_documents(self, rows: list[Example], rng: random.Random) -> dict[str, Tensor]:
-        """Captions, every other one behind another caption of the same object.
+        """Captions, three of four behind some words of another caption of the object, in any order.
 
-        So the language model learns to write what stands before a caption, which is where the points will stand.
+        So the language model learns to write of what stands before a caption, which is where the points will stand;
+        their tokens have no order either.
         """
         tokenizer, longest = self.captioner.tokenizer, self.options.longest
         documents = []
         for row in rows:
-            before = ids_of(tokenizer, rng.choice(row.captions))[:longest] if rng.random() < 0.5 else []
+            words = ids_of(tokenizer, rng.choice(row.captions))[:longest]
+            before = rng.sample(words, rng.randint(1, len(words))) if words and rng.random() < CUED else []
             caption = ids_of(tokenizer, rng.choice(row.captions))[: longest - 1]
             documents.append([*before, first_token(tokenizer), *caption, int(tokenizer.eos_token_id)])
         return padded(documents, padding_token(tokenizer), "document_ids")
@@ -181,8 +185,8 @@ class Jm3dLlm(Jm3d):
         inputs = batch.inputs[OWN_INPUTS]
         if state.stage.name == LANGUAGE:
             ids, mask = inputs["document_ids"], inputs["mask"]
-            labels = ids.masked_fill(mask == 0, NO_LOSS)
-            return {"language": self.captioner.language(ids, attention_mask=mask, labels=labels, use_cache=False).loss}
+            logits = self.captioner.language(ids, attention_mask=mask, use_cache=False).logits
+            return {"language": token_loss(logits[:, :-1], ids[:, 1:], mask[:, 1:])}
         if state.stage.name != ADAPTER:
             return super().training_step(batch, state, optimizer)
         points = of_prefix("points", inputs)

@@ -85,7 +85,7 @@ class Jm3d(PointAlignment):
             scale = self.space.logit_scale.exp()
         text = self.drawn_text(inputs)
         strong = self.strengthening(features, inputs["azimuths"], inputs["kinds"])
-        terms = self.joint(embedded, text, joint_view(strong, view_weights(features, text)), scale)
+        terms: dict[str, Tensor] = self.joint(embedded, text, joint_view(strong, view_weights(features, text)), scale)
         if self.class_head is not None:
             terms["class"] = class_loss(self.class_head(embedded), inputs["labels"])
         return terms
