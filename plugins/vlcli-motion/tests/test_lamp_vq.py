@@ -124,3 +124,14 @@ def test_it_learns_to_reconstruct() -> None:
     vq.eval()
     assert float(vq.losses(features)["reconstruction"]) < 0.3 * first
     assert len(vq.encode(features).unique()) > 8
+
+
+def test_normalisation_keeps_groups_together_and_weighs_the_root_more() -> None:
+    motions = [torch.randn(50, 263, generator=torch.Generator().manual_seed(0)) * torch.linspace(0.5, 2, 263)]
+    plain, grouped, heavy = MotionVq(SMALL), MotionVq(SMALL), MotionVq(SMALL)
+    plain.fit(motions)
+    grouped.fit(motions, (slice(4, 67),))
+    heavy.fit(motions, (slice(4, 67),), (slice(0, 4),))
+    torch.testing.assert_close(grouped.std[4:67], plain.std[4:67].mean().expand(63))
+    torch.testing.assert_close(heavy.std[:4] * 5, plain.std[:4])
+    assert torch.equal(heavy.std[67:], plain.std[67:]) and torch.equal(heavy.mean, plain.mean)

@@ -74,7 +74,8 @@ class LampMethod(Method):
         if not training:
             raise VlcliError("T351", "data", "holds no motion with a caption to train on", "name another data set")
         order = random.Random(derive_seed(setup.seed, "fit")).sample(training, min(FIT_MOTIONS, len(training)))
-        self.lamp.vq.fit([self.motion(example) for example in order], groups_of(config.features))
+        layout = {LAYOUT.width: LAYOUT, KIT_LAYOUT.width: KIT_LAYOUT}.get(config.features)
+        self.lamp.vq.fit([self.motion(example) for example in order], groups_of(layout), heavy_of(layout))
         if options.condition == "static":
             self.static = StaticCondition(config)
         self.parts = nn.ModuleDict({part.name: part for part in self.build_parts()})
@@ -320,9 +321,13 @@ class LampMethod(Method):
         return True
 
 
-def groups_of(features: int) -> tuple[slice, ...]:
+def heavy_of(layout: Layout | None) -> tuple[slice, ...]:
+    """The columns of a frame that weigh more: the root's turn, steps and height, and the feet's contacts."""
+    return () if layout is None else (layout.turn, layout.velocity, layout.height, layout.contacts)
+
+
+def groups_of(layout: Layout | None) -> tuple[slice, ...]:
     """The columns of a frame that share a deviation (HumanML3D's normalisation), for the two known layouts."""
-    layout: Layout | None = {LAYOUT.width: LAYOUT, KIT_LAYOUT.width: KIT_LAYOUT}.get(features)
     if layout is None:
         return ()
     return (layout.turn, layout.velocity, layout.height, layout.positions, layout.rotations, layout.velocities,

@@ -21,6 +21,8 @@ LEVELS = 2
 """Halvings of the frame rate; `STRIDE` is 2 ** LEVELS."""
 POSITIONS = slice(4, 67)
 """Local joint positions in HumanML3D's 263 features: 21 joints, three numbers each."""
+HEAVIER = 5.0
+"""HumanML3D's feature bias: where the root goes and which feet rest are 8 of 263 numbers, but decide what is done."""
 DECAY = 0.99
 """Of the codebook's moving averages, as in the released code."""
 DEAD = 1.0
@@ -166,18 +168,23 @@ class MotionVq(nn.Module):
         self.decoder = MotionDecoder(config)
 
     @torch.no_grad()
-    def fit(self, motions: list[Tensor], groups: tuple[slice, ...] = ()) -> None:
+    def fit(
+        self, motions: list[Tensor], groups: tuple[slice, ...] = (), heavy: tuple[slice, ...] = ()
+    ) -> None:  # fmt: skip
         """Take mean and deviation from training motions `[T, F]`.
 
         Args:
             motions: features.
             groups: columns that share the mean of their deviations, so that numbers of one kind keep their relations
                 (HumanML3D's own normalisation). Columns that never change keep deviation 1 times a small floor.
+            heavy: columns whose deviation is divided by `HEAVIER`, so that losses weigh them more.
         """
         frames = torch.cat([motion.double() for motion in motions])
         std = frames.std(dim=0, correction=0)
         for group in groups:
             std[group] = std[group].mean()
+        for group in heavy:
+            std[group] /= HEAVIER
         self.mean.copy_(frames.mean(dim=0))
         self.std.copy_(std.clamp(min=1e-3))
 
