@@ -102,7 +102,12 @@ class Captioner(nn.Module):
     @torch.no_grad()
     def captions(self, inputs: dict[str, Tensor]) -> list[str]:
         """Greedy captions of a collated batch; the module has to be in evaluation mode."""
-        prefix = self.prefix(self.points(inputs))
+        return self.write(self.points(inputs))
+
+    @torch.no_grad()
+    def write(self, points: Tensor) -> list[str]:
+        """Greedy captions of what `points` gave."""
+        prefix = self.prefix(points)
         made = self.language.generate(
             inputs_embeds=prefix, attention_mask=torch.ones(prefix.shape[:2], dtype=torch.long, device=prefix.device),
             max_new_tokens=self.longest, do_sample=False, num_beams=1,
