@@ -132,8 +132,9 @@ def test_only_the_point_tower_learns_from_the_alignment(aligned: tuple[Training,
     assert {"loss/points_text", "loss/points_images"} == {key for key in steps[-1] if key.startswith("loss")}
     # The same first stage alone: what the alignment leaves untouched is equal to the last bit.
     before, _ = train(recipe, tmp_path, registry, 'method.baseline="views"', "train.steps=4")
-    first, last = before.method.result_space(), aligned[0].method.result_space()
-    assert first is not None and last is not None
+    assert before.space_folder is None
+    last, first = aligned[0].method.result_space(), before.method.space
+    assert last is not None and isinstance(first, Space)
     for name, tensor in last.state_dict().items():
         same = torch.equal(tensor, first.state_dict()[name])
         assert same != name.startswith("towers.pointclouds."), name

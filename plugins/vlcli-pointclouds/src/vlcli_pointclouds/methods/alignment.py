@@ -302,8 +302,8 @@ class PointAlignment(Method):
         return {f"{split}/{name}": value for name, value in found.items()}
 
     def result_space(self) -> Space | None:
-        """Points, images and text in one space; nothing where no point tower was trained."""
-        return self.space
+        """Points, images and text in one space; nothing of a baseline, which trains no point tower."""
+        return self.space if self.options.baseline == "none" else None
 
 
 def check_space_is_given(space: Space) -> None:
