@@ -103,8 +103,9 @@ def aligned(recipe: Path, registry: Registry, tmp_path_factory: pytest.TempPathF
     return train(recipe, tmp_path_factory.mktemp("runs") / "aligned", registry)
 
 
-def test_the_recipe_names_only_what_there_is(registry: Registry) -> None:
-    check_recipe("pointclouds/ulip", registry)
+@pytest.mark.parametrize("name", ["ulip", "ulip-space"])
+def test_the_recipes_name_only_what_there_is(name: str, registry: Registry) -> None:
+    check_recipe(f"pointclouds/{name}", registry)
 
 
 def test_there_are_64_templates_and_one_says_what_the_modality_is() -> None:
