@@ -158,10 +158,21 @@ def test_an_adapter_makes_a_frozen_language_model_write_what_it_reads(registry: 
     assert len(set(captioner.write(torch.zeros_like(features)))) == 1
 
 
-def test_a_language_model_and_a_space_of_ones_own(trained: tuple[Training, list[Any]], recipe: Path, registry: Registry,
-                                                  tmp_path: Path) -> None:  # fmt: skip
+def small_llama(vocabulary: int) -> Any:
+    """A language model of another architecture than the built-in one's."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(vocab_size=vocabulary, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+                         num_attention_heads=2, bos_token_id=2, eos_token_id=3, pad_token_id=0)  # fmt: skip
+    return LlamaForCausalLM(config)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_a_language_model_and_a_space_of_ones_own(
+    kind: str, trained: tuple[Training, list[Any]], recipe: Path, registry: Registry, tmp_path: Path
+) -> None:
     tokenizer = small_tokenizer(["a low red cube", "a high blue star with points"], 50)
-    model = small_language_model(len(tokenizer), 16, 1, 2, 64)
+    model = small_llama(len(tokenizer)) if kind == "llama" else small_language_model(len(tokenizer), 16, 1, 2, 64)
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     text = RECIPE
@@ -176,7 +187,8 @@ def test_a_language_model_and_a_space_of_ones_own(trained: tuple[Training, list[
     assert found.space_folder is None and found.model_folder is not None
     method = found.method
     assert isinstance(method, Jm3dLlm)
-    assert torch.equal(method.captioner.language.transformer.wte.weight, model.transformer.wte.weight)
+    kept = method.captioner.language.get_input_embeddings().weight
+    assert torch.equal(kept, model.get_input_embeddings().weight), "the language model stays as it was"
     assert Captioner.load(found.model_folder, registry).prompt == "a"
 
 
