@@ -6,7 +6,6 @@ It is trained on real motions alone and its accuracy on held-out real motions is
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,10 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from vlcli_motion.features import KIT_LAYOUT, LAYOUT
+from vlcli_motion.methods.lamp.config import STRIDE
+
 SEPARATOR = ", "
 """Between the movements of an example's label, in their order."""
 NOTHING = ""
 """The class of a place that a shorter sequence leaves empty."""
+NOISE = 0.3
+"""Deviation of the noise in training, in deviations of the features."""
 SEGMENTS = 12
 """A motion of any length is summed up in so many parts, in their order."""
 
@@ -57,6 +61,9 @@ class Classes:
 class MotionClassifier(nn.Module):
     """Features `[T, F]` of any length -> logits `[B, places, classes]`: convolutions, then its parts in order.
 
+    It reads how the root moves and where the joints are, averaged over four frames; rotations, velocities and contacts
+    say the same again with more noise. Training adds noise, so that it judges what is done and not how smoothly.
+
     Args:
         mean, std: of the features `[F]`.
     """
@@ -67,26 +74,34 @@ class MotionClassifier(nn.Module):
     def __init__(self, classes: Classes, mean: Tensor, std: Tensor, width: int = 64, dim: int = 96) -> None:
         super().__init__()
         self.classes = classes
-        self.register_buffer("mean", mean.clone())
-        self.register_buffer("std", std.clone())
-        self.first = nn.Conv1d(len(mean), width, 5, stride=2, padding=2)
-        self.second = nn.Conv1d(width, width, 5, stride=2, padding=2)
+        known = {layout.width: layout.positions.stop for layout in (LAYOUT, KIT_LAYOUT)}
+        self.columns = known.get(len(mean), len(mean))
+        self.register_buffer("mean", mean[: self.columns].clone())
+        self.register_buffer("std", std[: self.columns].clone())
+        self.first = nn.Conv1d(self.columns, width, 3, padding=1)
+        self.second = nn.Conv1d(width, width, 3, padding=1)
         self.hidden = nn.Linear(SEGMENTS * width, dim)
         self.out = nn.Linear(dim, classes.places * len(classes.names))
-        self.dropout = nn.Dropout(0.3)
+        self.dropout = nn.Dropout(0.2)
 
     def embed(self, motions: Sequence[Tensor]) -> Tensor:
         """What the last layer sees of motions: `[B, dim]`."""
-        lengths = [len(motion) for motion in motions]
-        padded = pad_sequence(list(motions), batch_first=True)
-        inside = (torch.arange(padded.shape[1]) < torch.tensor(lengths)[:, None])[..., None]
+        rows = [self.steps(motion) for motion in motions]
+        x = pad_sequence(rows, batch_first=True)
+        inside = (torch.arange(x.shape[1]) < torch.tensor([len(row) for row in rows])[:, None])[:, None]
+        if self.training:
+            x = x + NOISE * torch.randn(x.shape)
         # Zeros outside, as the convolutions pad: a motion is judged alike in any batch.
-        x = ((padded - self.mean) / self.std).clamp(-10, 10).masked_fill(~inside, 0.0)
-        x = functional.gelu(self.first(x.mT))
-        x = functional.gelu(self.second(x.masked_fill(~inside[:, ::2].mT, 0.0)))
-        parts = [functional.adaptive_avg_pool1d(row[None, :, : math.ceil(length / 4)], SEGMENTS)[0]
-                 for row, length in zip(x, lengths, strict=True)]  # fmt: skip
+        x = functional.gelu(self.first(x.mT.masked_fill(~inside, 0.0)))
+        x = functional.gelu(self.second(x.masked_fill(~inside, 0.0)))
+        parts = [functional.adaptive_avg_pool1d(row[None, :, : len(steps)], SEGMENTS)[0]
+                 for row, steps in zip(x, rows, strict=True)]  # fmt: skip
         return functional.gelu(self.hidden(self.dropout(torch.stack(parts).flatten(1))))
+
+    def steps(self, motion: Tensor) -> Tensor:
+        """Means over four frames of the normalised columns, `[ceil(T / 4), C]`."""
+        normal = (motion[:, : self.columns] - self.mean) / self.std
+        return functional.avg_pool1d(normal.mT[None], STRIDE, ceil_mode=True)[0].mT
 
     def forward(self, motions: Sequence[Tensor]) -> Tensor:
         """Logits `[B, places, classes]`."""
