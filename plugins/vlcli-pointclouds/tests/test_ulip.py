@@ -348,13 +348,13 @@ def test_the_space_classifies_and_finds_shapes(aligned: tuple[Training, list[Any
         assert path is not None
         (folder / f"shape{number}.ply").write_bytes(path.read_bytes())
     monkeypatch.chdir(tmp_path)
-    space = str(trained.space_folder)
+    space, store = str(trained.space_folder), str(tmp_path / "store")
     assert vlcli(["classify", str(folder), "--labels", "box,ring,star", "--space", space, "--json"]) == 0
     results = json.loads(capsys.readouterr().out)["results"]
     assert len(results) == 4
-    assert vlcli(["embed", str(folder), "--space", space, "--store", "shapes"]) == 0
+    assert vlcli(["embed", str(folder), "--space", space, "--store", store]) == 0
     capsys.readouterr()
-    assert vlcli(["search", "shapes", "a ring", "--top", "2", "--json"]) == 0
+    assert vlcli(["search", store, "a ring", "--top", "2", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["results"]) >= 1
-    assert vlcli(["search", "shapes", "--file", str(folder / "shape0.ply"), "--top", "1", "--json"]) == 0
+    assert vlcli(["search", store, "--file", str(folder / "shape0.ply"), "--top", "1", "--json"]) == 0
     assert "shape0.ply" in capsys.readouterr().out
