@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from vlcli.errors import VlcliError
 CAPTIONS = ["a red circle", "a blue square at the top", "two RED squares, left", "a circle"]
 
 
-def tower(captions: list[str] | None = None, **options: int) -> SmallGRU:
+def tower(captions: list[str] | None = None, **options: Any) -> SmallGRU:
     torch.manual_seed(0)
     encoder = SmallGRU(**{"vocabulary_size": 40, "width": 8, "dim": 12, **options}).eval()
     encoder.fit(CAPTIONS if captions is None else captions)
@@ -35,8 +36,9 @@ def test_shapes_and_length() -> None:
     assert encoder.length(encoder.preprocess(CAPTIONS[1])) == 6
 
 
-def test_padding_changes_nothing() -> None:
-    encoder = tower()
+@pytest.mark.parametrize("pooling", ["mean", "ends"])
+def test_padding_changes_nothing(pooling: str) -> None:
+    encoder = tower(pooling=pooling)
     together = encoder(batch(encoder, CAPTIONS)).pooled
     alone = torch.cat([encoder(batch(encoder, [text])).pooled for text in CAPTIONS])
     torch.testing.assert_close(together, alone, atol=1e-6, rtol=0)
@@ -47,6 +49,16 @@ def test_order_and_case() -> None:
     same, other = (encoder(batch(encoder, [text])).pooled for text in ("A RED circle", "circle red a"))
     torch.testing.assert_close(encoder(batch(encoder, ["a red circle"])).pooled, same)
     assert (same - other).abs().max() > 1e-3
+
+
+def test_ends_are_added_to_the_mean() -> None:
+    plain, ends = tower(), tower(pooling="ends")
+    assert plain.join is None and ends.join is not None
+    inputs = batch(ends, CAPTIONS[:1])
+    encoded = ends(inputs)
+    states = encoded.tokens[0]
+    joined = torch.cat([states.mean(0), states[-1, :6], states[0, 6:]])
+    torch.testing.assert_close(encoded.pooled[0], ends.join(joined))
 
 
 def test_empty_unknown_and_long_texts() -> None:

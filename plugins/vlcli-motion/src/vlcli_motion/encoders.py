@@ -19,6 +19,8 @@ from vlcli_motion.skeleton import SKELETONS, SkeletonName
 
 STRIDE = 4
 """Frames a token."""
+EARLIEST = 6.0
+"""How strongly the first and last heads of the pooling prefer the ends of a motion before training."""
 FITTED = 500
 """Motions that mean and spread are taken from."""
 
@@ -66,6 +68,8 @@ class MotionTransformer(Encoder):
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
         self.query = nn.Linear(dim, heads)
+        # The heads begin with looking early and late: what follows what is then told apart from the start.
+        self.when = nn.Parameter(torch.linspace(-EARLIEST, EARLIEST, heads))
         self.pool = nn.Linear(heads * dim, dim)
 
     def fit(self, items: list[Any]) -> None:
@@ -122,7 +126,9 @@ class MotionTransformer(Encoder):
         tokens = self.patches(values.transpose(1, 2)).transpose(1, 2)
         tokens = self.dropout(tokens + self.places[: tokens.shape[1]])
         tokens = self.norm(self.body(tokens, src_key_padding_mask=~real))
-        scores = self.query(tokens).masked_fill(~real[..., None], float("-inf")).softmax(1)
+        place = torch.arange(tokens.shape[1], device=tokens.device) / real.sum(1, keepdim=True) - 0.5
+        scores = self.query(tokens) + place[..., None] * self.when
+        scores = scores.masked_fill(~real[..., None], float("-inf")).softmax(1)
         pooled = self.pool(torch.einsum("bth,btd->bhd", scores, tokens).flatten(1))
         return Encoded(pooled, tokens, real)
 

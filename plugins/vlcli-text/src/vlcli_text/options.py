@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,3 +24,6 @@ class SmallGRUOptions(BaseModel):
     width: Annotated[int, Field(ge=8, le=4096, description="Width of the word embedding.")] = 64
     dim: Annotated[int, Field(ge=8, le=4096, multiple_of=2, description="Width of the pooled vector.")] = 128
     max_words: Annotated[int, Field(ge=1, le=4096, description="Longer texts are cut.")] = 64
+    pooling: Annotated[
+        Literal["mean", "ends"], Field(description="Mean of the states, or also the last ones: where order matters.")
+    ] = "mean"
