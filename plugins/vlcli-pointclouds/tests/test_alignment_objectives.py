@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
-
 from vlcli_pointclouds.methods.objectives import (
     ClassHead,
     JointContrast,

@@ -1,8 +1,8 @@
 """PLY, as text and binary of both byte orders.
 
 Read here: plyfile is under the GPL, allocates what a header announces (24 GB for one of 115 bytes) and takes ten times
-as long for a binary mesh; trimesh reads a text that is cut off as if it were whole, and drops the normals of clouds. The
-header is read first, and what it announces is compared with the bytes that are there before anything is allocated.
+as long for a binary mesh; trimesh reads a text that is cut off as if it were whole, and drops the normals of clouds.
+The header is read first; what it announces is compared with the bytes that are there before anything is allocated.
 Source: Greg Turk, The PLY Polygon File Format (1994).
 """
 
