@@ -128,7 +128,7 @@ def vlcli_generators() -> Iterator[GeneratorSpec]:
     """Motions from sentences."""
     yield GeneratorSpec(
         name="lamp",
-        summary="motions from sentences by a trained LaMP (option model: a run of vlcli run lamp)",
+        summary="motions from sentences by a trained LaMP (option model: a run)",
         target="vlcli_motion.methods.lamp.generate:LampGenerator",
         options="vlcli_motion.methods.lamp.generation_options:MotionGeneratorOptions",
         modality="motion",

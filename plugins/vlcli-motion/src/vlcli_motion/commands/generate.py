@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vlcli_motion.motion import Motion
 
 SUFFIXES = (".bvh", ".npy", ".npz")
-MODEL_HELP = "A run of `vlcli run lamp`, or its folder model; by default the newest such run in ./runs."
+MODEL_HELP = "A run of `vlcli run lamp-generation`, or its folder model; by default the newest such run in ./runs."
 
 Model = Annotated[Path | None, typer.Option("--model", "-m", help=MODEL_HELP)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]

@@ -124,10 +124,13 @@ class CaptionerPart(LampPart):
             motions = generator.generate(context, prompts, context.tokens(test).mask.sum(1))
             of_generated = self.captions(context, motions)
             pairs |= {"generated": (of_generated, prompts), "generated_shuffled": (of_generated, other)}
-        return {
-            f"captioning/{kind}_bert_score": float(bert_score(scorer, *texts).f1.mean())
-            for kind, texts in pairs.items()
-        }
+        scores = {kind: float(bert_score(scorer, *texts).f1.mean()) for kind, texts in pairs.items()}
+        found = {f"captioning/{kind}_bert_score": score for kind, score in scores.items()}
+        if generator is not None:
+            # What a claim on their order compares.
+            found["captioning/real_above_generated"] = scores["real"] - scores["generated"]
+            found["captioning/generated_above_shuffled"] = scores["generated"] - scores["shuffled"]
+        return found
 
     def save(self, folder: Path) -> None:
         """The folder `captioner`."""

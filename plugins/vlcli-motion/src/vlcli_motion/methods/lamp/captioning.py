@@ -203,7 +203,7 @@ class Captioner(nn.Module):
         path = folder / JSON_FILE
         if not path.is_file():
             raise VlcliError("W331", str(folder), "holds no captioner",
-                             "train with method.captioner.share above 0: vlcli run lamp")  # fmt: skip
+                             "train with method.captioner.share above 0: vlcli run lamp-generation")  # fmt: skip
         try:
             content = TypeAdapter(CaptionerFile).validate_python(read_json(path))
         except ValidationError as error:

@@ -128,7 +128,7 @@ class MotionClassifier(nn.Module):
 
 def train_classifier(
     motions: Sequence[Tensor], labels: Sequence[str], mean: Tensor, std: Tensor, *, steps: int, seed: int,
-    batch_size: int = 64, learning_rate: float = 2e-3,
+    batch_size: int = 32, learning_rate: float = 2e-3,
 ) -> MotionClassifier:  # fmt: skip
     """A classifier from real motions `[T, F]` (CPU) and their labels; the same for the same seed."""
     state = torch.random.get_rng_state()

@@ -10,7 +10,7 @@ from vlcli.errors import VlcliError
 RECIPE = "lamp"
 GENERATOR_FILE, CAPTIONER_FILE = "generator.json", "captioner/captioner.json"
 """Which show that a model's folder holds the part."""
-REMEDY = "train one with `vlcli run lamp` and name its run folder with --model"
+REMEDY = "train one with `vlcli run lamp-generation` and name its run folder with --model"
 
 
 def find_model(given: Path | None, needed: str, runs: Path = Path("runs")) -> Path:

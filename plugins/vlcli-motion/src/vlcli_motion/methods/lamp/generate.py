@@ -84,7 +84,7 @@ def load_generator(folder: Path, config: LampConfig) -> tuple[MaskedTransformer,
     path = folder / GENERATOR_FILE
     if not path.is_file():
         raise VlcliError("W334", str(folder), "holds no motion generator",
-                         "train with method.generator.share above 0: vlcli run lamp")  # fmt: skip
+                         "train with method.generator.share above 0: vlcli run lamp-generation")  # fmt: skip
     try:
         content = TypeAdapter(GeneratorFile).validate_python(read_json(path))
     except ValidationError as error:

@@ -30,6 +30,7 @@ class GeneratorOptions(Options):
     temperature: float = Field(default=1.0, ge=0, description="Of sampling; 0 takes the most probable code.")
     threshold: float = Field(default=0.9, ge=0, lt=1, description="Keeps ceil((1 - threshold) · K) codes.")
     test_examples: int = Field(default=200, ge=1, description="Test motions that are generated and measured.")
+    repeats: int = Field(default=1, ge=1, description="Motions generated for each of them, its captions in turn.")
     classifier_steps: int = Field(default=300, ge=1, description="Steps of the classifier that judges motions.")
 
 

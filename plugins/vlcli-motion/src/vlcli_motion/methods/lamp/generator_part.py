@@ -119,20 +119,21 @@ class GeneratorPart(LampPart):
             context.features(training), labels_of(training), vq.mean, vq.std, steps=self.options.classifier_steps,
             seed=context.seed,
         )  # fmt: skip
-        tokens, prompts, labels = context.tokens(test), prompts_of(test), labels_of(test)
+        tokens, labels, times = context.tokens(test), labels_of(test), self.options.repeats
         lengths = tokens.mask.sum(1)
+        prompts = [prompt for number in range(times) for prompt in prompts_of(test, number)]
         real = [motion[: length * STRIDE] for motion, length in
                 zip(context.features(test), lengths.tolist(), strict=True)]  # fmt: skip
         kinds = {
             "real": real, "reconstructed": decode(context.lamp, tokens.codes, lengths),
-            "generated": self.generate(context, prompts, lengths),
+            "generated": self.generate(context, prompts, lengths.repeat(times)),
         }  # fmt: skip
         found: dict[str, float] = {}
         for kind, motions in kinds.items():
-            whole, single = judge.accuracy(motions, labels)
+            whole, single = judge.accuracy(motions, labels * (len(motions) // len(test)))
             found |= {f"generation/{kind}_accuracy": whole, f"generation/{kind}_movement_accuracy": single}
         other = [labels[row] for row in shuffled(len(labels))]
-        found["generation/shuffled_accuracy"], _ = judge.accuracy(kinds["generated"], other)
+        found["generation/shuffled_accuracy"], _ = judge.accuracy(kinds["generated"], other * times)
         reference = judge.embeddings(real)
         for kind in ("reconstructed", "generated"):
             found[f"generation/{kind}_fid"] = frechet_distance(judge.embeddings(kinds[kind]), reference)
@@ -153,9 +154,9 @@ def spread(rows: list[Example], most: int) -> list[Example]:
     return [rows[index * len(rows) // most] for index in range(most)]
 
 
-def prompts_of(rows: Sequence[Example]) -> list[str]:
-    """One caption of each example: the first of the first, the second of the second, and so on around."""
-    return [row.captions[number % len(row.captions)] for number, row in enumerate(rows)]
+def prompts_of(rows: Sequence[Example], turn: int = 0) -> list[str]:
+    """One caption of each example: the first of the first, the second of the second, and so on; others each turn."""
+    return [row.captions[(number + turn) % len(row.captions)] for number, row in enumerate(rows)]
 
 
 def labels_of(rows: Sequence[Example]) -> list[str]:
