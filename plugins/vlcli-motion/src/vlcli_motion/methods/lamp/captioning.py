@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,10 +60,10 @@ def small_language_model(options: CaptionerOptions, vocabulary: int, positions: 
     """A GPT-2 with fresh weights."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    padding, _, begin, end, _ = range(len(SPECIAL_TOKENS))
+    _, _, begin, end, _ = range(len(SPECIAL_TOKENS))
     config = GPT2Config(
         vocab_size=vocabulary, n_positions=positions, n_embd=options.width, n_layer=options.layers,
-        n_head=options.heads, bos_token_id=begin, eos_token_id=end, pad_token_id=padding,
+        n_head=options.heads, bos_token_id=begin, eos_token_id=end,
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
     )  # fmt: skip
     model: nn.Module = GPT2LMHeadModel(config)
@@ -121,15 +122,18 @@ class Captioner(nn.Module):
         super().__init__()
         self.tokenizer, self.prefix_width = tokenizer, prefix_width
         self.checkpoint, self.max_words, self.beams = options.checkpoint or "", options.max_words, options.beams
-        if adapter is None:
-            adapted = LoraConfig(
-                task_type="CAUSAL_LM", r=options.lora_rank, lora_alpha=options.lora_alpha,
-                lora_dropout=options.lora_dropout, target_modules=lora_targets(language),
-                fan_in_fan_out=language.config.model_type == "gpt2",  # type: ignore[union-attr]
-            )  # fmt: skip
-            self.language: Any = get_peft_model(language, adapted)  # type: ignore[arg-type]
-        else:
-            self.language = PeftModel.from_pretrained(language, adapter, local_files_only=True)  # type: ignore[arg-type]
+        with warnings.catch_warnings():
+            # PEFT still asks transformers by a name that is to go.
+            warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+            if adapter is None:
+                adapted = LoraConfig(
+                    task_type="CAUSAL_LM", r=options.lora_rank, lora_alpha=options.lora_alpha,
+                    lora_dropout=options.lora_dropout, target_modules=lora_targets(language),
+                    fan_in_fan_out=language.config.model_type == "gpt2",  # type: ignore[union-attr]
+                )  # fmt: skip
+                self.language: Any = get_peft_model(language, adapted)  # type: ignore[arg-type]
+            else:
+                self.language = PeftModel.from_pretrained(language, adapter, local_files_only=True)  # type: ignore[arg-type]
         freeze(self.language, ("*lora_*",))
         width = self.language.get_input_embeddings().weight.shape[1]
         self.projection = nn.Sequential(nn.LayerNorm(prefix_width), nn.Linear(prefix_width, width))
