@@ -42,7 +42,7 @@ lint: $(STAMP)
 
 # Every claim on fresh seeds; the long tests.
 claims: $(STAMP)
-	for method in contrastive mod-x align albef selformer text-chem-t5 ulip jm3d jm3d-llm lamp; do $(BIN)/vlcli reproduce $$method || echo "$$method: not reproduced"; done
+	for method in contrastive mod-x align albef selformer text-chem-t5 ulip jm3d jm3d-llm lamp lamp-bandai lamp-generation; do $(BIN)/vlcli reproduce $$method || echo "$$method: not reproduced"; done
 	$(BIN)/python -m pytest -m slow
 
 # The table of docs/benchmarks.md, beside the peers; writes docs/evidence/bench.json.
