@@ -136,12 +136,16 @@ def test_a_browser_starts_the_views(package: str, tmp_path: Path) -> None:
     words = [View(name, {"word": "<drawn>"}), View(name, {"fails": True})]
     page = tmp_path / "page.html"
     page.write_text(render_page(Page("x", [Grid([Card("a", pixel, alt="a", view=view) for view in words])])))
-    shown = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
-         "--virtual-time-budget=3000", "--dump-dom", page.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    ).stdout  # fmt: skip
-    canvases = re.findall(r"<canvas[^>]*>", shown)
+    # The browser's budget of time may end before its first frame on a loaded machine: then it is asked again.
+    for _ in range(4):
+        shown = subprocess.run(
+            [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
+             "--virtual-time-budget=3000", "--dump-dom", page.as_uri()],
+            capture_output=True, text=True, timeout=120, check=True,
+        ).stdout  # fmt: skip
+        canvases = re.findall(r"<canvas[^>]*>", shown)
+        if any("data-fetched" in canvas for canvas in canvases):
+            break
     assert len(canvases) == 1, "the view that fails keeps its picture"
     assert 'data-started="&lt;drawn&gt;' in canvases[0] or 'data-started="<drawn>' in canvases[0]
     assert 'data-fetched="refused"' in canvases[0] and 'aria-label="a"' in canvases[0]

@@ -178,10 +178,19 @@ def test_a_browser_plays_the_view(motion: Motion, tmp_path: Path) -> None:
     page.write_text(render_page(Page("x", [Grid([card])])))
     options = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
                "--virtual-time-budget=4000", "--window-size=500,500"]  # fmt: skip
-    shown = subprocess.run(
-        [*options, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True
-    ).stdout
-    canvas = re.search(r"<canvas[^>]*>", shown)
+
+    def show(pattern: str) -> tuple[re.Match[str] | None, str]:
+        # The browser's budget of time may end before its first frame on a loaded machine: then it is asked again.
+        for _ in range(4):
+            shown = subprocess.run(
+                [*options, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True
+            ).stdout
+            found = re.search(pattern, shown, re.DOTALL)
+            if found is not None:
+                break
+        return found, shown
+
+    canvas, _ = show(r"<canvas[^>]*>")
     assert canvas is not None and 'title="Click or space' in canvas[0] and 'aria-label="walk"' in canvas[0]
     # The viewer by itself, on a page that presses its keys and tells how the picture changed.
     viewer = resources.files("vlcli_motion").joinpath("viewer.js").read_text()
@@ -190,11 +199,8 @@ def test_a_browser_plays_the_view(motion: Motion, tmp_path: Path) -> None:
         f"</script><script>{viewer}</script><script>{PRESSES.replace('DATA', json.dumps(drawing.view_data(motion)))}"
         "</script>"
     )
-    shown = subprocess.run(
-        [*options, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True
-    ).stdout
-    told = re.search(r"<pre>(.*?)</pre>", shown, re.DOTALL)
-    assert told is not None and told[1], shown[:2000]
+    told, shown = show(r"<pre>(.+?)</pre>")
+    assert told is not None, shown[:2000]
     assert json.loads(html.unescape(told[1])) == {
         "left": True, "right": True, "waits": True, "next": True, "turned": True, "dragged": True, "scrubbed": True,
         "plays": True, "stops": True,
