@@ -204,9 +204,12 @@ for (const name of Object.keys(data)) {{
 </script>""")
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
                "--virtual-time-budget=3000", "--dump-dom", (tmp_path / "page.html").as_uri()]  # fmt: skip
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    if '<pre id="told">{' not in result.stdout:
-        pytest.skip(f"the browser does not run here: {result.stderr[-200:]}")
+    # The browser's budget of time may end before its first frame on a loaded machine: then it is asked again.
+    for _ in range(4):
+        result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        if '<pre id="told">{' in result.stdout:
+            break
+    assert '<pre id="told">{' in result.stdout, f"the viewer told nothing: {result.stderr[-200:]}"
     told = json.loads(result.stdout.split('<pre id="told">')[1].split("</pre>")[0])
     assert "error" not in told
     for name in ("mesh", "points"):
