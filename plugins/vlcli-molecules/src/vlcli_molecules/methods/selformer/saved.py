@@ -24,7 +24,7 @@ from torch import nn
 from vlcli.align.checkpoints import load_pretrained, read_json
 from vlcli.align.encoder import to_device
 from vlcli.api import VlcliError
-from vlcli_molecules.methods.quiet import without_bars
+from vlcli.runtime.quiet import without_bars
 from vlcli_molecules.methods.selformer.domain import Domain
 from vlcli_molecules.methods.selformer.encoder import NOTATION_FILE, SelformerEncoder, mean_over_tokens, model_folder
 from vlcli_molecules.methods.selformer.tasks import Floats, Task

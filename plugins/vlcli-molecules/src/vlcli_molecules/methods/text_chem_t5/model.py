@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from vlcli.errors import VlcliError
+from vlcli.runtime.quiet import without_bars
 from vlcli_molecules.chemistry_tasks.templates import task_of
-from vlcli_molecules.methods.quiet import without_bars
 from vlcli_molecules.methods.text_chem_t5.find import TASKS_FILE
 from vlcli_molecules.methods.text_chem_t5.tokenizer import load_tokenizer, without_blanks
 

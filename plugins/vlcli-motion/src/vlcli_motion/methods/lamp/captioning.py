@@ -179,7 +179,7 @@ class Captioner(nn.Module):
 
     def save(self, folder: Path) -> None:
         """`captioner.json`, the projection, LoRA's adapter and, unless it is a checkpoint's, the language model."""
-        from vlcli_motion.methods.quiet import without_bars
+        from vlcli.runtime.quiet import without_bars
 
         folder.mkdir(parents=True, exist_ok=True)
         with without_bars():

@@ -1,4 +1,4 @@
-"""What methods need of transformers when they write a model."""
+"""What methods need of transformers when they write a model: silence."""
 
 from __future__ import annotations
 
